@@ -1,0 +1,26 @@
+"""Build as an ament_python package (colcon) or with pip; versions are pinned in requirements/."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+setup(
+    name="fabg",
+    version="0.1.0",
+    description="Affective human-robot interaction for a 25-joint humanoid head",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    package_data={"fabg": ["py.typed", "**/*.html", "**/*.json"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/fabg"]),
+        ("share/fabg", ["package.xml"]),
+        ("share/fabg/launch", glob("launch/*.py")),
+        ("share/fabg/config", glob("config/*")),
+        ("share/fabg/urdf", glob("urdf/*")),
+    ],
+    # ROS itself comes from the distribution or from requirements/ros.txt, never from here.
+    install_requires=["numpy", "pyyaml", "typer", "rich"],
+    entry_points={"console_scripts": ["fabg = fabg.cli:main"]},
+)

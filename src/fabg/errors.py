@@ -1,0 +1,40 @@
+"""Every error that this package raises on purpose.
+
+    FabgError
+    ├── UsageError          the caller can mend it: wrong file, wrong value, wrong configuration
+    │   ├── ConfigError         a configuration value or file is not acceptable
+    │   ├── InputError          a camera, video, image or message cannot be used
+    │   └── ModelFileError      a model or asset file is missing, altered or unreadable
+    ├── CommandRefused      a motion command was refused at the door (NaN, wrong length, stale, ...)
+    └── EnvironmentProblem  the machine lacks something: GL, ROS, a system package
+
+Each message names the value, what was expected, and the remedy.
+"""
+
+
+class FabgError(Exception):
+    """Base of all errors of this package."""
+
+
+class UsageError(FabgError, ValueError):
+    """The caller can mend this by passing something else."""
+
+
+class ConfigError(UsageError):
+    """A configuration value or file is not acceptable."""
+
+
+class InputError(UsageError):
+    """A camera, video, image or message cannot be used."""
+
+
+class ModelFileError(UsageError):
+    """A model or asset file is missing, altered or unreadable."""
+
+
+class CommandRefused(FabgError):
+    """A motion command was refused before it could move anything."""
+
+
+class EnvironmentProblem(FabgError):
+    """The machine lacks something that the suite needs."""

@@ -1,0 +1,1 @@
+"""Pixels in, people out: faces, and what their faces do."""

@@ -1,0 +1,1 @@
+"""Observation in, expression chunk out."""

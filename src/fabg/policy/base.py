@@ -1,0 +1,99 @@
+"""The seam where behaviours plug in: an observation goes in, a time-stamped chunk comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabg import expression
+from fabg.errors import CommandRefused
+
+
+@dataclass(frozen=True)
+class PersonObservation:
+    """One person as the policy sees them.
+
+    Attributes
+    ----------
+    id
+        Track id.
+    blendshapes
+        52 ARKit shapes, 0..1.
+    position_m
+        The sellion in the robot's base frame, shape (3,).
+    rotation
+        Head rotation in the robot's base frame, shape (3, 3); columns are the person's forward,
+        left and up.
+    confidence
+        0..1.
+    """
+
+    id: str
+    blendshapes: NDArray[np.float64]
+    position_m: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything known at `stamp_s` (s, the capture time of the newest image)."""
+
+    stamp_s: float
+    people: tuple[PersonObservation, ...] = ()
+    joint_positions: NDArray[np.float64] | None = field(default=None)
+    """Measured joint angles, rad, shape (25,), or None when the robot has not reported yet."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive expression vectors: `values[i]` is meant for time ``t0_s + i * dt_s``.
+
+    Raises
+    ------
+    CommandRefused
+        When the shape is not (k >= 1, 61), a value is not finite, or `dt_s` is not positive.
+    """
+
+    values: NDArray[np.float64]
+    t0_s: float
+    dt_s: float
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=np.float64)
+        if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] != expression.SIZE:
+            raise CommandRefused(f"chunk has shape {values.shape}: expected (k, {expression.SIZE}) with k >= 1")
+        if not (np.isfinite(values).all() and np.isfinite(self.t0_s)):
+            raise CommandRefused("chunk holds NaN or infinity: expected numbers")
+        if not self.dt_s > 0 or not np.isfinite(self.dt_s):
+            raise CommandRefused(f"chunk dt_s is {self.dt_s}: expected a positive number")
+        object.__setattr__(self, "values", values)
+
+    @property
+    def end_s(self) -> float:
+        """Time of the last vector, s."""
+        return self.t0_s + (len(self.values) - 1) * self.dt_s
+
+    def at(self, t_s: float) -> expression.Vector:
+        """Return the vector for time `t_s`, linear between steps, the end values outside."""
+        index = (t_s - self.t0_s) / self.dt_s
+        low = int(np.clip(np.floor(index), 0, len(self.values) - 1))
+        high = min(low + 1, len(self.values) - 1)
+        weight = float(np.clip(index - low, 0.0, 1.0))
+        return (1.0 - weight) * self.values[low] + weight * self.values[high]
+
+
+class Policy(Protocol):
+    """A behaviour. Implementations are plain objects: no ROS, no threads, no clock."""
+
+    name: str
+
+    def reset(self) -> None:
+        """Forget the past: called when the node is activated and after a gap in the input."""
+
+    def predict(self, observation: Observation) -> Chunk | None:
+        """Return what to do from ``observation.stamp_s`` on, or None when there is nothing to do."""
