@@ -1,0 +1,1 @@
+"""One thin ROS 2 node a file; each is started with ``python -m fabg.nodes.<name>``."""
