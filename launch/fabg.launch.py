@@ -1,0 +1,46 @@
+"""Bring up the graph of `fabg.ros.bringup` with ROS 2 launch.
+
+    ros2 launch fabg fabg.launch.py
+    ros2 launch fabg fabg.launch.py source:=0 only:=camera,face
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from fabg.ros.bringup import middleware_environment, selected
+
+
+def _nodes(context):
+    only = LaunchConfiguration("only").perform(context)
+    source = LaunchConfiguration("source").perform(context)
+    actions = []
+    for spec in selected([name.strip() for name in only.split(",")] if only else None):
+        parameters = [str(spec.parameters)]
+        if spec.name == "camera" and source:
+            parameters.append({"source": source})
+        actions.append(
+            Node(
+                package="fabg",
+                executable=spec.name,
+                name=spec.name,
+                parameters=parameters,
+                output="screen",
+                respawn=True,
+                respawn_delay=1.0,
+            )
+        )
+    return actions
+
+
+def generate_launch_description():
+    """Return all nodes of the graph, each with its parameter file."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("only", default_value="", description="node names, comma separated; all when empty"),
+            DeclareLaunchArgument("source", default_value="", description="camera: device, video, folder or `clip`"),
+            *(SetEnvironmentVariable(name, value) for name, value in middleware_environment().items()),
+            OpaqueFunction(function=_nodes),
+        ]
+    )

@@ -1,0 +1,153 @@
+"""The graph, described once: ``fabg up`` and ``launch/fabg.launch.py`` both read it here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fabg.errors import ConfigError
+from fabg.paths import share_dir
+from fabg.ros.supervisor import RestartPolicy, Supervisor
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of the graph: module ``fabg.nodes.<name>``, parameters ``config/<name>.yaml``."""
+
+    name: str
+    purpose: str
+
+    @property
+    def module(self) -> str:
+        """Python module that runs the node."""
+        return f"fabg.nodes.{self.name}"
+
+    @property
+    def parameters(self) -> Path:
+        """Parameter file."""
+        return share_dir() / "config" / f"{self.name}.yaml"
+
+
+GRAPH: tuple[NodeSpec, ...] = (
+    NodeSpec("camera", "images from a device, a video or a folder"),
+    NodeSpec("face", "faces, blendshapes and head poses"),
+    NodeSpec("policy", "what to express"),
+    NodeSpec("actuation", "safe servo commands"),
+    NodeSpec("robot_sim", "the simulated robot"),
+    NodeSpec("monitor", "where the time goes"),
+)
+
+Overrides = Mapping[str, Mapping[str, Any]]
+"""Parameter values by node name."""
+
+
+def selected(only: Iterable[str] | None = None, without: Iterable[str] = ()) -> tuple[NodeSpec, ...]:
+    """Return the nodes to start.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is not in the graph.
+    """
+    known = [spec.name for spec in GRAPH]
+    for name in (*(only or ()), *without):
+        if name not in known:
+            raise ConfigError(f"there is no node {name!r}: expected some of {', '.join(known)}")
+    wanted = set(known if only is None else only) - set(without)
+    return tuple(spec for spec in GRAPH if spec.name in wanted)
+
+
+def middleware_environment() -> dict[str, str]:
+    """Return the variables that the middleware needs; values that the user set are kept.
+
+    Discovery stays on this machine unless the user widens it, and the Fast DDS profile makes room
+    for whole images in shared memory.
+    """
+    defaults = {
+        "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(share_dir() / "config" / "fastdds.xml"),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    return {name: os.environ.get(name, value) for name, value in defaults.items()}
+
+
+def node_environment() -> dict[str, str]:
+    """Return the whole environment of a node's process."""
+    # One thread a library: the nodes themselves run side by side.
+    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | os.environ | middleware_environment() | {
+        "PYTHONUNBUFFERED": "1"
+    }
+
+
+def node_command(spec: NodeSpec, overrides: Mapping[str, Any], scratch: Path) -> list[str]:
+    """Return the command line of one node; overrides go into a parameter file in `scratch`."""
+    command = [sys.executable, "-m", spec.module, "--ros-args", "-r", f"__node:={spec.name}"]
+    command += ["--params-file", str(spec.parameters)]
+    if overrides:
+        path = scratch / f"{spec.name}.yaml"
+        path.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(overrides)}}))
+        command += ["--params-file", str(path)]
+    return command
+
+
+class Graph:
+    """The running graph; use as a context manager.
+
+    Parameters
+    ----------
+    only, without
+        Node names to start, or to leave out.
+    overrides
+        Parameter values by node name, over those of ``config/*.yaml``.
+    environment
+        Further environment variables (``ROS_DOMAIN_ID``, ...).
+    on_line, on_event, log_dir, policy
+        See `Supervisor`.
+    """
+
+    def __init__(
+        self,
+        *,
+        only: Iterable[str] | None = None,
+        without: Iterable[str] = (),
+        overrides: Overrides | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str, str], None] | None = None,
+        on_event: Callable[[str, str], None] | None = None,
+        log_dir: Path | None = None,
+        policy: RestartPolicy = RestartPolicy(),
+    ) -> None:
+        self.specs = selected(only, without)
+        overrides = overrides or {}
+        selected(overrides)  # refuses names that are not in the graph
+        self._scratch = tempfile.TemporaryDirectory(prefix="fabg-")
+        commands = {s.name: node_command(s, overrides.get(s.name, {}), Path(self._scratch.name)) for s in self.specs}
+        self.supervisor = Supervisor(
+            commands,
+            environment=node_environment() | dict(environment or {}),
+            policy=policy,
+            on_line=on_line,
+            on_event=on_event,
+            log_dir=log_dir,
+        )
+
+    def __enter__(self) -> Graph:
+        """Start the nodes."""
+        try:
+            self.supervisor.__enter__()
+        except BaseException:
+            self._scratch.cleanup()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the nodes."""
+        self.supervisor.stop()
+        self._scratch.cleanup()
