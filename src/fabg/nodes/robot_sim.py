@@ -53,6 +53,7 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         self._robot = load_robot()
         self._twin = Twin(self._robot)
         self._last = time.monotonic()
+        self._positions = self._twin.positions()
         self._states = self.publisher(JointState, "/joint_states")
         self._tf = self.publisher(TFMessage, "/tf", RELIABLE)
         self.subscribe(Float64MultiArray, "/forward_command_controller/commands", self._on_command)
@@ -110,8 +111,9 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         # After a stall the physics does not race to catch up.
         self._twin.step(min(now - self._last, 0.1))
         self._last = now
+        self._positions = self._twin.positions()
         at = self.get_clock().now().to_msg()
-        self._states.publish(states_to_message(self._twin.positions(), self._twin.velocities(), self._robot, at))
+        self._states.publish(states_to_message(self._positions, self._twin.velocities(), self._robot, at))
         message = TFMessage()
         for joint, matrix in self._local_poses().items():
             message.transforms.append(transform_to_message(joint[0], joint[1], matrix, at))
@@ -134,7 +136,7 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
             while not self._stopping.is_set():
                 began = time.monotonic()
                 at = self.get_clock().now().to_msg()
-                twin.set_positions(self._twin.positions())
+                twin.set_positions(self._positions)
                 for view, publisher in self._images.items():
                     image = twin.render(camera=view)
                     publisher.publish(converter.to_message(image, at, f"robot_{view}_optical_frame"))
