@@ -1,0 +1,106 @@
+"""Which face of this image is which face of the image before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from fabg.perception.roi import moved, size_of
+from fabg.perception.types import Roi
+
+_COAST_S = 0.2
+"""Time constant with which the motion of a hidden face is forgotten."""
+_MAX_SHIFT = 0.8
+"""A face moves at most this part of its size between two images, ..."""
+_MAX_SHIFT_LOST = 1.2
+"""... and at most this while hidden."""
+_MAX_RATIO = 1.7
+_LOST_PENALTY = 0.5
+"""A face that is followed has the better claim than one that is lost."""
+
+
+class Track:
+    """One person's face from its first to its last image.
+
+    Parameters
+    ----------
+    id
+        Its name.
+    roi
+        Where it was found, px.
+    clock_s
+        When it was found, s.
+    """
+
+    def __init__(self, id: str, roi: Roi, clock_s: float) -> None:
+        self.id = id
+        self.roi = roi
+        self.seen_s = clock_s
+        self.misses = 0
+        self.unconfirmed = 0
+        self.confidence = 0.0
+        self._velocity = (0.0, 0.0)
+
+    def hit(self, roi: Roi, clock_s: float) -> None:
+        """Note that the face was seen: its place and motion, and no more misses."""
+        elapsed = clock_s - self.seen_s
+        if elapsed > 0:
+            (x0, y0), (x1, y1) = self.roi.center, roi.center
+            new = ((x1 - x0) / elapsed, (y1 - y0) / elapsed)
+            self._velocity = (0.5 * (self._velocity[0] + new[0]), 0.5 * (self._velocity[1] + new[1]))
+        self.roi, self.seen_s, self.misses = roi, clock_s, 0
+
+    def miss(self) -> None:
+        """Note that the face was not seen."""
+        self.misses += 1
+
+    def predicted(self, clock_s: float) -> Roi:
+        """Return where the face should be: motion goes on, but dies away."""
+        elapsed = max(clock_s - self.seen_s, 0.0)
+        reach = _COAST_S * (1.0 - math.exp(-elapsed / _COAST_S))
+        return moved(self.roi, self._velocity[0] * reach, self._velocity[1] * reach)
+
+    def cost(self, roi: Roi, clock_s: float) -> float:
+        """Return how badly a face fits: 0 for a perfect fit, infinity when it cannot be the same."""
+        size, other = size_of(self.roi), size_of(roi)
+        ratio = max(size, other) / max(min(size, other), 1e-6)
+        places = [self.predicted(clock_s)] + ([self.roi] if self.misses else [])
+        shift = min(math.dist(place.center, roi.center) for place in places) / max(size, other, 1e-6)
+        if ratio > _MAX_RATIO or shift > (_MAX_SHIFT_LOST if self.misses else _MAX_SHIFT):
+            return math.inf
+        return shift + math.log(ratio) + (_LOST_PENALTY if self.misses else 0.0)
+
+
+class HasRoi(Protocol):
+    """Anything with a place in the image."""
+
+    @property
+    def roi(self) -> Roi:
+        """Bounding box, px."""
+        ...
+
+
+F = TypeVar("F", bound=HasRoi)
+
+
+def assign(tracks: Sequence[Track], faces: Sequence[F], clock_s: float) -> list[tuple[Track, F]]:
+    """Return pairs of tracks and faces, each at most once, the cheapest pair first.
+
+    Greedy: with a handful of faces, gates below one face's size and motion predicted, the best pair
+    is right, and a wrong one cannot be mended by shuffling the rest.
+    """
+    priced = [
+        (track.cost(face.roi, clock_s), i, j)
+        for i, track in enumerate(tracks)
+        for j, face in enumerate(faces)
+    ]
+    pairs: list[tuple[Track, F]] = []
+    used_tracks: set[int] = set()
+    used_faces: set[int] = set()
+    for cost, i, j in sorted(priced):
+        if math.isfinite(cost) and i not in used_tracks and j not in used_faces:
+            used_tracks.add(i)
+            used_faces.add(j)
+            pairs.append((tracks[i], faces[j]))
+    return pairs
