@@ -150,6 +150,11 @@ class FaceTracker:
         """The configuration in force."""
         return self._config
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all faces that are followed, hidden ones included."""
+        return tuple(track.id for track in self._tracks)
+
     def configure(self, config: FaceTrackerConfig) -> None:
         """Take another configuration from the next image on; tracks and ids stay."""
         if config.threads and config.threads != self._config.threads:

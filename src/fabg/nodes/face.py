@@ -1,0 +1,180 @@
+"""Images in, faces out: ROS4HRI topics, head poses in TF, and all faces of an image as one message."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fabg_msgs.msg import FaceArray
+from hri_msgs.msg import IdsList
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+
+from fabg.errors import InputError
+from fabg.perception.face import FaceTracker, FaceTrackerConfig
+from fabg.perception.pose import Camera
+from fabg.perception.types import Faces, Frame
+from fabg.ros import humans
+from fabg.ros.image import ImageConverter
+from fabg.ros.node import LATCHED, NEWEST_ONLY, FabgNode, run
+from fabg.ros.params import param
+from fabg.ros.time import seconds
+from fabg.ros.transforms import DYNAMIC
+
+_Core = FaceTrackerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceNodeConfig:
+    """Parameters of the face node; most are those of `fabg.perception.face.FaceTrackerConfig`."""
+
+    max_faces: int = param(_Core.max_faces, "how many faces are followed at once", low=1, high=10, live=True)
+    detect_every: int = param(
+        _Core.detect_every, "images between two looks at the whole image", low=1, high=10_000, live=True
+    )
+    keep_lost_s: float = param(
+        _Core.keep_lost_s, "how long a hidden face keeps its id, s", low=0.0, high=60.0, live=True
+    )
+    detection_score: float = param(
+        _Core.detection_score, "lowest detector score of a face", low=0.05, high=1.0, live=True
+    )
+    detection_side_px: int = param(
+        _Core.detection_side_px, "longer side of the image for the detector, px", low=64, high=8192, live=True
+    )
+    min_face_px: float = param(
+        _Core.min_face_px, "smaller faces are not read, px", low=1.0, high=4096.0, live=True
+    )
+    crop_scale: float = param(
+        _Core.crop_scale, "side of the landmarker's crop relative to the face", low=1.1, high=4.0, live=True
+    )
+    max_crop_px: int = param(
+        _Core.max_crop_px, "larger crops are reduced to this side, px", low=64, high=4096, live=True
+    )
+    horizontal_fov_deg: float = param(
+        _Core.horizontal_fov_deg,
+        "field of view while no camera_info has come, degrees",
+        low=1.0,
+        high=179.0,
+        live=True,
+    )
+    threads: int = param(_Core.threads, "threads of OpenCV; 0 leaves its setting alone", low=0, high=256)
+    id_prefix: str = param("", "first letters of every id; empty: letters that differ at each start")
+    stale_after_s: float = param(
+        1.0, "without an image for this long nobody is tracked, s", low=0.1, high=60.0, live=True
+    )
+
+    def __post_init__(self) -> None:
+        self.tracker()
+
+    def tracker(self, prefix: str = _Core.id_prefix) -> FaceTrackerConfig:
+        """Return the core's part, checked; `prefix` stands in for an empty ``id_prefix``."""
+        values = {f.name: getattr(self, f.name) for f in fields(FaceTrackerConfig)}
+        return FaceTrackerConfig(**values | {"id_prefix": self.id_prefix or prefix})
+
+
+class FaceNode(FabgNode[FaceNodeConfig]):
+    """Follows the faces in the left camera's images."""
+
+    stage = "face"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("face", FaceNodeConfig, **options)
+        self._open = ExitStack()
+
+    def setup(self) -> None:
+        """Load the models and join the graph."""
+        self._prefix = _prefix(time.time())
+        self._tracker = self._open.enter_context(FaceTracker(self.config.tracker(self._prefix)))
+        self._converter = ImageConverter()
+        self._calibration: CameraInfo | None = None
+        self._topics = humans.FaceTopics(self, self._converter)
+        self._open.callback(self._topics.keep, ())
+        self._last_image_s = time.monotonic()
+        self._stale = False
+        self._tracked = self.publisher(IdsList, "/humans/faces/tracked", LATCHED)
+        self._all = self.publisher(FaceArray, "/fabg/faces")
+        self._tf = self.publisher(TFMessage, "/tf", DYNAMIC)
+        self.subscribe(CameraInfo, "/camera/left/camera_info", self._on_camera_info, NEWEST_ONLY)
+        self.subscribe(Image, "/camera/left/image_raw", self._on_image, NEWEST_ONLY)
+        self.every(0.1, self._watch, "watch")
+
+    def start(self) -> None:
+        """Count the silence from here."""
+        self._last_image_s = time.monotonic()
+
+    def teardown(self) -> None:
+        """Free the models and the publishers of every face."""
+        self._open.close()
+
+    def on_parameters(self, config: FaceNodeConfig) -> None:
+        """Hand new values to the tracker; tracks and ids stay."""
+        self._tracker.configure(config.tracker(self._prefix))
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._calibration = message if message.k[0] > 0.0 and message.width > 0 else None
+
+    def _on_image(self, message: Image) -> None:
+        received_s = self.now_s()
+        self._last_image_s = time.monotonic()
+        header = message.header
+        try:
+            frame = Frame(self._converter.to_rgb(message), seconds(header.stamp))
+            self._tracker.camera = self._camera(message.width)
+            faces = self._tracker.update(frame)
+        except InputError as error:
+            self.health.count("bad_images")
+            self.report_exception("image", error)
+            return
+        self._publish(faces, frame, header)
+        self.health.count("images")
+        self.health.values["faces"] = str(len(faces.faces))
+        self.health.values["detector_runs"] = str(self._tracker.detector_runs)
+        self.finished(header.stamp, received_s)
+
+    def _camera(self, width: int) -> Camera | None:
+        info = self._calibration
+        if info is None:
+            return None
+        return Camera(info.k[0], info.k[4], info.k[2], info.k[5]).scaled(width / info.width)
+
+    def _publish(self, faces: Faces, frame: Frame, header: Header) -> None:
+        # The graph waits for this one; all else follows.
+        self._all.publish(humans.faces_message(faces, header))
+        self._tf.publish(TFMessage(transforms=[humans.face_transform(face, header) for face in faces.faces]))
+        self._tracked.publish(humans.tracked_message((face.id for face in faces.faces), header))
+        self._topics.keep(self._tracker.ids)
+        for face in faces.faces:
+            self._topics.publish(face, frame, header)
+
+    def _watch(self) -> None:
+        silence_s = time.monotonic() - self._last_image_s
+        stale = silence_s > self.config.stale_after_s
+        if stale:
+            self.health.warn("images", f"no image on /camera/left/image_raw for {silence_s:.1f} s")
+        else:
+            self.health.clear("images")
+        if stale and not self._stale:
+            # No image to take the stamp from: the news is of now.
+            header = Header(stamp=self.get_clock().now().to_msg())
+            self._tracked.publish(humans.tracked_message((), header))
+            self.health.values["faces"] = "0"
+        self._stale = stale
+
+
+def _prefix(start_s: float) -> str:
+    """Return four letters that another start of the node within five hours does not have."""
+    number = int(start_s) % 26**3
+    return "f" + "".join(chr(ord("a") + number // 26**k % 26) for k in range(3))
+
+
+def main() -> int:
+    """Run the node."""
+    return run(FaceNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
