@@ -1,8 +1,8 @@
 # Lets a stock ament_cmake interface package build against the ROS 2 wheels of a Python environment.
 #
 # CMake includes this file right after project() (CMAKE_PROJECT_INCLUDE, set in each pyproject.toml); a ROS
-# distribution never sees it. Only what rclpy needs is built: the C structures, the Python bindings and one
-# type support (Fast DDS, C). That takes a quarter of the time of a full build.
+# distribution never sees it. Only what rclpy needs is built: the C structures, the Python bindings and the
+# C type supports. That takes a quarter of the time of a full build.
 
 find_package(Python3 REQUIRED COMPONENTS Interpreter Development.Module NumPy)
 execute_process(
@@ -15,16 +15,15 @@ list(GET _environment 1 PYTHON_INSTALL_DIR)  # read by ament_cmake_python
 set(ENV{AMENT_PREFIX_PATH} "${_prefix}")
 list(PREPEND CMAKE_PREFIX_PATH "${_prefix}")
 
-# One type support, linked directly instead of chosen at run time.
-set(STATIC_ROSIDL_TYPESUPPORT_C rosidl_typesupport_fastrtps_c)
-
 # The generators register themselves in AMENT_EXTENSIONS_rosidl_generate_idl_interfaces when
-# rosidl_default_generators is found: drop those of C++ and of introspection before they are used.
+# rosidl_default_generators is found: drop those of C++ before they are used. Introspection
+# stays: with a single type support no dispatch library is built, and the middleware then prints an error for
+# each message type that it meets.
 macro(find_package)
   _find_package(${ARGV})
   if("${ARGV0}" STREQUAL "rosidl_default_generators")
     list(FILTER AMENT_EXTENSIONS_rosidl_generate_idl_interfaces
-      EXCLUDE REGEX "(generator_cpp|_cpp:|introspection)")
+      EXCLUDE REGEX "(generator_cpp|_cpp:)")
   endif()
 endmacro()
 
