@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Int32
 from std_srvs.srv import Trigger
 
-from fabg.errors import InputError
+from fabg.errors import ConfigError, InputError
 from fabg.ros.node import FabgNode
 from fabg.ros.params import param
 from tests.conftest import wait_until
@@ -176,3 +176,8 @@ def test_parameters_change_live_within_their_range(toy, probe):
 def test_a_value_out_of_range_in_the_start_up_parameters_is_refused(ros):
     with pytest.raises(Exception, match="gain"):
         ToyNode(parameter_overrides=[Parameter("gain", value=9.0)])
+
+
+def test_a_misspelt_parameter_is_refused(ros):
+    with pytest.raises(ConfigError, match="gian.*expected some of.*gain"):
+        ToyNode(parameter_overrides=[Parameter("gian", value=1.0)])

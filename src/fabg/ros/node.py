@@ -26,6 +26,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from fabg_msgs.msg import Timing
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -70,6 +71,7 @@ class FabgNode(LifecycleNode, Generic[C]):
         self.declare_parameter("autostart", True)
         self._config_type = config_type
         self.config: C = params.declare(self, config_type)
+        self._refuse_unknown_parameters()
         self.health = Health()
         self.failure: Exception | None = None
         self._active = False
@@ -254,6 +256,14 @@ class FabgNode(LifecycleNode, Generic[C]):
 
     # Machinery -----------------------------------------------------------------------------------
 
+    def _refuse_unknown_parameters(self) -> None:
+        # rclpy passes over what a parameter file names but no node declares: a typo would go unseen.
+        given = set(getattr(self, "_parameter_overrides", {}))
+        unknown = sorted(n for n in given if not self.has_parameter(n) and not n.startswith("qos_overrides."))
+        if unknown:
+            known = ", ".join(sorted(e.name for e in params.entries(self._config_type)))
+            raise ConfigError(f"unknown parameters {', '.join(unknown)}: expected some of {known}")
+
     def _guarded(self, callback: Callable[..., None], where: str, *, only_active: bool) -> Callable[..., None]:
         def run(*arguments: Any) -> None:
             with self._lock:
@@ -307,7 +317,7 @@ def run(node_type: Callable[[], FabgNode[Any]], *, executor: Executor | None = N
         signal.signal(number, lambda *_: stopping.set())
     try:
         node = node_type()
-    except ConfigError as error:
+    except (ConfigError, ParameterException) as error:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return EXIT_USAGE
