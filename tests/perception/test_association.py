@@ -40,6 +40,15 @@ def test_the_motion_of_a_hidden_face_dies_away():
     assert 0 < shift < 250 * 0.2 + 1e-6  # speed 250 px/s, time constant 0.2 s
 
 
+@pytest.mark.parametrize("x", [170, 240, 320])
+def test_a_hidden_face_may_have_stopped_anywhere_on_its_way(x):
+    track = walked("a", [100 + 10 * i for i in range(8)])  # 250 px/s, last seen at 170
+    track.miss()
+    assert track.cost(at(x), 7 * 0.04 + 0.6) < track.cost(at(x, y=130), 7 * 0.04 + 0.6) < math.inf
+    assert track.cost(at(x), 7 * 0.04 + 0.6) == pytest.approx(track.cost(at(170), 7 * 0.04 + 0.6), abs=0.02)
+    assert track.cost(at(170 - 130), 7 * 0.04 + 0.6) == math.inf
+
+
 def test_a_hit_forgets_misses():
     track = walked("a", [100, 100])
     track.miss()
@@ -63,7 +72,10 @@ def test_too_far_or_of_another_size_is_another_face():
 
 
 def test_crossing_faces_keep_their_names():
-    right, left = walked("to_right", [100 + 12 * i for i in range(8)]), walked("to_left", [284 - 12 * i for i in range(8)])
+    right, left = (
+        walked("to_right", [100 + 12 * i for i in range(8)]),
+        walked("to_left", [284 - 12 * i for i in range(8)]),
+    )
     # One step after they met, each stands where the other would be if nobody had moved.
     seen = [Seen(at(284 - 12 * 8)), Seen(at(100 + 12 * 8))]
     names = {track.id: face.roi.center[0] for track, face in assign([right, left], seen, 8 * 0.04)}

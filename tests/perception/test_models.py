@@ -72,7 +72,9 @@ def test_an_altered_model_names_both_checksums(small):
     with pytest.raises(ModelFileError) as caught:
         find_model("small", mine)
     found = hashlib.sha256(mine.read_bytes()).hexdigest()
-    assert found in str(caught.value) and spec.sha256 in str(caught.value) and "delete it" in str(caught.value)
+    assert (
+        found in str(caught.value) and spec.sha256 in str(caught.value) and "delete it" in str(caught.value)
+    )
 
 
 def test_a_file_altered_after_a_good_look_is_noticed(small):

@@ -143,7 +143,9 @@ def test_camera_from_field_of_view():
     np.testing.assert_allclose(camera.rays(np.array([[camera.cx + camera.fx, camera.cy]])), [[1.0, 0.0]])
 
 
-@pytest.mark.parametrize("bad", [(0.0, 1, 0, 0), (1, -1.0, 0, 0), (float("nan"), 1, 0, 0), (1, 1, float("inf"), 0)])
+@pytest.mark.parametrize(
+    "bad", [(0.0, 1, 0, 0), (1, -1.0, 0, 0), (float("nan"), 1, 0, 0), (1, 1, float("inf"), 0)]
+)
 def test_impossible_cameras_are_refused(bad):
     with pytest.raises(ConfigError, match="positive focal lengths"):
         Camera(*bad)

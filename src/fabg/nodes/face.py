@@ -90,7 +90,7 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         self._prefix = _prefix(time.time())
         self._tracker = self._open.enter_context(FaceTracker(self.config.tracker(self._prefix)))
         self._converter = ImageConverter()
-        self._calibration: CameraInfo | None = None
+        self._calibration: tuple[Camera, int] | None = None
         self._topics = humans.FaceTopics(self, self._converter)
         self._open.callback(self._topics.keep, ())
         self._last_image_s = time.monotonic()
@@ -115,11 +115,16 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         self._tracker.configure(config.tracker(self._prefix))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._calibration = message if message.k[0] > 0.0 and message.width > 0 else None
+        if message.k[0] == 0.0:  # says by convention that the camera is not calibrated
+            self._calibration = None
+            return
+        if message.width < 1:
+            raise InputError(f"camera_info tells a width of {message.width} px: expected that of its images")
+        k = message.k
+        self._calibration = Camera(k[0], k[4], k[2], k[5]), message.width
 
     def _on_image(self, message: Image) -> None:
         received_s = self.now_s()
-        self._last_image_s = time.monotonic()
         header = message.header
         try:
             frame = Frame(self._converter.to_rgb(message), seconds(header.stamp))
@@ -129,6 +134,7 @@ class FaceNode(FabgNode[FaceNodeConfig]):
             self.health.count("bad_images")
             self.report_exception("image", error)
             return
+        self._last_image_s = time.monotonic()
         self._publish(faces, frame, header)
         self.health.count("images")
         self.health.values["faces"] = str(len(faces.faces))
@@ -136,10 +142,10 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         self.finished(header.stamp, received_s)
 
     def _camera(self, width: int) -> Camera | None:
-        info = self._calibration
-        if info is None:
+        if self._calibration is None:
             return None
-        return Camera(info.k[0], info.k[4], info.k[2], info.k[5]).scaled(width / info.width)
+        camera, calibrated_width = self._calibration
+        return camera.scaled(width / calibrated_width)
 
     def _publish(self, faces: Faces, frame: Frame, header: Header) -> None:
         # The graph waits for this one; all else follows.
@@ -154,7 +160,7 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         silence_s = time.monotonic() - self._last_image_s
         stale = silence_s > self.config.stale_after_s
         if stale:
-            self.health.warn("images", f"no image on /camera/left/image_raw for {silence_s:.1f} s")
+            self.health.warn("images", f"no usable image on /camera/left/image_raw for {silence_s:.1f} s")
         else:
             self.health.clear("images")
         if stale and not self._stale:

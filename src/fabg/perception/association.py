@@ -65,11 +65,26 @@ class Track:
         """Return how badly a face fits: 0 for a perfect fit, infinity when it cannot be the same."""
         size, other = size_of(self.roi), size_of(roi)
         ratio = max(size, other) / max(min(size, other), 1e-6)
-        places = [self.predicted(clock_s)] + ([self.roi] if self.misses else [])
-        shift = min(math.dist(place.center, roi.center) for place in places) / max(size, other, 1e-6)
+        shift = self._distance(roi, clock_s) / max(size, other, 1e-6)
         if ratio > _MAX_RATIO or shift > (_MAX_SHIFT_LOST if self.misses else _MAX_SHIFT):
             return math.inf
         return shift + math.log(ratio) + (_LOST_PENALTY if self.misses else 0.0)
+
+
+    def _distance(self, roi: Roi, clock_s: float) -> float:
+        """Return how far a face is from where this one should be, px.
+
+        A hidden face may have gone on or have stopped anywhere on the way.
+        """
+        if not self.misses:
+            return math.dist(self.predicted(clock_s).center, roi.center)
+        elapsed = max(clock_s - self.seen_s, 0.0)
+        start, (x, y) = self.roi.center, roi.center
+        way_x, way_y = self._velocity[0] * elapsed, self._velocity[1] * elapsed
+        length2 = way_x * way_x + way_y * way_y
+        along = ((x - start[0]) * way_x + (y - start[1]) * way_y) / length2 if length2 > 0 else 0.0
+        part = min(max(along, 0.0), 1.0)
+        return math.dist((start[0] + part * way_x, start[1] + part * way_y), (x, y))
 
 
 class HasRoi(Protocol):
