@@ -161,7 +161,7 @@ class Arbiter:
     Attributes
     ----------
     counts
-        accepted, refused (all refusals) and stale (those for age), since the last `begin` or ever.
+        accepted, refused (all refusals) and stale (those of them for age).
     """
 
     def __init__(self, config: ArbiterConfig | None = None) -> None:
@@ -207,10 +207,7 @@ class Arbiter:
     def begin(self, vector: ArrayLike, now_s: float) -> None:
         """Start from the expression (61,) of the measured pose: it is held, and blended from."""
         self._vector = expression.checked(vector)
-        if self._following is not None:
-            self._blend_from, self._blend_since_s = self._vector, now_s
-        else:
-            self._held = self._vector
+        self._begin_hold(self._lost, now_s, self._why)
 
     def offer(self, source: str, command: Command | ArrayLike, stamp_s: float, now_s: float) -> None:
         """Take in a command.
@@ -249,15 +246,27 @@ class Arbiter:
 
     # Output --------------------------------------------------------------------------------------
 
-    def select(self, now_s: float) -> Selection:
-        """Return what to do at `now_s`."""
+    def blocked(self, now_s: float) -> Selection | None:
+        """Return why the robot may not be moved at `now_s`, or None when it may."""
         self._watch_clock(now_s)
         if self._stop_reason is not None:
-            self._lose_following(now_s)
             return Selection(State.STOPPED, None, "estop", self._stop_reason)
-        if (missing := self._joints_missing(now_s)) is not None:
-            self._lose_following(now_s)
+        if (missing := self.joints_missing(now_s)) is not None:
             return Selection(State.WAITING, None, "", missing)
+        return None
+
+    def joints_missing(self, now_s: float) -> str | None:
+        """Return what is wrong with the joint states, or None when they are fresh."""
+        if self._joints_s is None:
+            return "no joint states yet"
+        age = now_s - self._joints_s
+        return f"joint states are {age:.2f} s old" if age > self.config.joint_timeout_s else None
+
+    def select(self, now_s: float) -> Selection:
+        """Return what to do at `now_s`."""
+        if (blocked := self.blocked(now_s)) is not None:
+            self._lose_following(now_s)
+            return blocked
         self._lose_following(now_s, only_if_silent=True)
         best = next((s for s in SOURCES if self._alive(s, now_s)), None)
         if best is not None and self._may_follow(best, now_s):
@@ -314,14 +323,6 @@ class Arbiter:
             self._not_before_s = min(self._not_before_s, now_s)
             self._joints_s = None
         self._last_now_s = now_s
-
-    def _joints_missing(self, now_s: float) -> str | None:
-        if self._joints_s is None:
-            return "no joint states yet"
-        age = now_s - self._joints_s
-        if age > self.config.joint_timeout_s:
-            return f"joint states are {age:.2f} s old"
-        return None
 
     def _alive(self, source: str, now_s: float) -> bool:
         offer = self._offers.get(source)

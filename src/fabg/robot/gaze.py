@@ -119,20 +119,26 @@ class GazeSharer:
     The direction in which each eye is to look, seen from the torso, follows from the commanded
     head and eye angles. It is kept: the eyes are turned by what the neck lacks (the vestibulo-ocular
     reflex), within their limits.
+
+    Attributes
+    ----------
+    beyond_limits
+        Which joints would have had to leave their limits in the last step, shape (25,); eyes and
+        neck alone can be True.
     """
 
     def __init__(self, robot: RobotModel, config: GazeConfig | None = None) -> None:
         self.config = config or GazeConfig()
-        rows = [robot.index[name] for name in NECK]
-        self._neck_lower, self._neck_upper = robot.lower[rows], robot.upper[rows]
-        joints = [[robot.index[name] for name in pair] for pair in _EYE_JOINTS]
-        self._eye_lower, self._eye_upper = robot.lower[joints], robot.upper[joints]
+        self._neck_rows = [robot.index[name] for name in NECK]
+        self._eye_rows = [[robot.index[name] for name in pair] for pair in _EYE_JOINTS]
+        self._lower, self._upper = robot.lower, robot.upper
         self._comfort = np.array([self.config.comfort_yaw_rad, self.config.comfort_pitch_rad])
         self.reset(np.zeros(3))
 
     def reset(self, neck: ArrayLike) -> None:
         """Start with the neck at (yaw, pitch, roll), rad."""
         self._neck = np.array(neck, dtype=np.float64)
+        self.beyond_limits = np.zeros(self._lower.shape, dtype=bool)
 
     def step(self, vector: ArrayLike, neck: ArrayLike, dt_s: float) -> expression.Vector:
         """Return `vector` with the head following and the eyes making up for it.
@@ -155,16 +161,21 @@ class GazeSharer:
         torso = rotation_from_ypr(*wanted)
         lines = [torso @ direction(out[eye][0], out[eye][1]) for eye in _EYES]
 
-        target = np.clip(wanted + self._excess(out), self._neck_lower, self._neck_upper)
+        target = self._limited(wanted + self._excess(out), self._neck_rows)
         lag = self.config.neck_lag_s
         share = 1.0 - math.exp(-dt_s / lag) if lag > 0 else 1.0
         self._neck += share * (target - self._neck)
 
         to_head = rotation_from_ypr(*np.asarray(neck, dtype=np.float64)).T
-        for eye, line, lower, upper in zip(_EYES, lines, self._eye_lower, self._eye_upper, strict=True):
-            out[eye.start : eye.start + 2] = np.clip(yaw_pitch(to_head @ line), lower, upper)
+        for eye, line, rows in zip(_EYES, lines, self._eye_rows, strict=True):
+            out[eye.start : eye.start + 2] = self._limited(np.array(yaw_pitch(to_head @ line)), rows)
         out[expression.HEAD] = self._neck
         return out
+
+    def _limited(self, angles: Array, rows: list[int]) -> Array:
+        clipped = np.clip(angles, self._lower[rows], self._upper[rows])
+        self.beyond_limits[rows] = np.abs(angles - clipped) > 1e-6
+        return clipped
 
     def _excess(self, vector: Array) -> Array:
         """Return the head rotation (yaw, pitch, 0) that brings the eyes' mean back into comfort."""
