@@ -12,6 +12,7 @@ from fabg import expression
 from fabg.errors import ConfigError
 from fabg.geometry import rotation_from_ypr, ypr_from_rotation
 from fabg.policy.base import Chunk, Observation, PersonObservation
+from fabg.robot.gaze import yaw_pitch
 from fabg.robot.model import RobotModel, load_robot
 
 _GAINS = {
@@ -140,22 +141,16 @@ class MirrorPolicy:
     def _look_at(self, vector: expression.Vector, point_m: NDArray[np.float64]) -> None:
         """Turn the neck part of the way to `point_m` (base frame) and let each eye do the rest."""
         eyes_middle = (self._eyes_m["left"] + self._eyes_m["right"]) / 2
-        yaw, pitch = _direction(point_m - eyes_middle)
+        yaw, pitch = yaw_pitch(point_m - eyes_middle)
         vector[expression.INDEX["headYaw"]] += self.config.look_share * yaw
         vector[expression.INDEX["headPitch"]] += self.config.look_share * pitch
         in_head = rotation_from_ypr(*vector[expression.HEAD]).T @ point_m
         for part, side in ((expression.LEFT_EYE, "left"), (expression.RIGHT_EYE, "right")):
-            vector[part] = (*_direction(in_head - self._eyes_m[side]), 0.0)
-
-
-def _direction(offset: NDArray[np.float64]) -> tuple[float, float]:
-    """Return (yaw, pitch) of a direction, rad: yaw to the left, pitch down."""
-    x, y, z = offset
-    return math.atan2(y, x), math.atan2(-z, math.hypot(x, y))
+            vector[part] = (*yaw_pitch(in_head - self._eyes_m[side]), 0.0)
 
 
 def _head_towards_robot(person: PersonObservation) -> tuple[float, float, float]:
     """Return the person's head yaw, pitch, roll; zero when they face the robot squarely."""
-    yaw, _ = _direction(-person.position_m)
+    yaw, _ = yaw_pitch(-person.position_m)
     facing = rotation_from_ypr(yaw, 0.0, 0.0)
     return ypr_from_rotation(facing.T @ person.rotation)
