@@ -105,7 +105,7 @@ def test_a_tilted_image_is_a_tilted_head(tracker, clip, index, tilt):
     upright = read_once(tracker, image)
     around = tuple(float(v) for v in upright.landmarks[6, :2])
     turned = cv2.warpAffine(image, cv2.getRotationMatrix2D(around, tilt, 1.0), (640, 480))
-    # OpenCV turns anticlockwise. The optical axis is z forward, y down: an anticlockwise turn of the image is negative about it.
+    # OpenCV turns anticlockwise, and that is negative about the optical axis (z forward, y down).
     angle = np.radians(-tilt)
     about_axis = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     expected = Face("", upright.roi, 1.0, upright.landmarks, upright.blendshapes, upright.pose.copy())
