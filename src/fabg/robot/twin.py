@@ -48,7 +48,7 @@ class Twin:
     size
         Width and height of the pictures (and the largest that can be asked for), pixels.
     quality
-        "picture" with smoothed edges and shadows, "fast" without, for live rendering.
+        "picture" smooths edges; "fast" does not, for live rendering.
 
     Raises
     ------
@@ -82,7 +82,6 @@ class Twin:
         self._head_body = self.model.body(HEAD_LINK).id
         self._prepare_face()
         self._renderer: Any = None
-        self._depth_renderer: Any = None
         self._uploaded: Vector | None = None
         self._time_debt = 0.0
         self.reset()
@@ -272,6 +271,11 @@ class Twin:
         self.model.cam_pos[self.model.camera("face").id] = eyes + [distance, right, up - 0.035]
         mujoco.mj_forward(self.model, self.data)
 
+    @property
+    def face_fov_deg(self) -> float:
+        """Vertical field of view of the `face` camera, degrees."""
+        return float(self.model.cam_fovy[self.model.camera("face").id])
+
     def close(self) -> None:
         """Release the renderer; physics stays usable."""
         if self._renderer is not None:
@@ -292,7 +296,7 @@ class Twin:
             raise UsageError(f"no camera {camera!r}: expected one of {', '.join(names)}")
         if self._renderer is None:
             self._renderer = _open_renderer(self.model, self.size)
-            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self.quality == "picture"
+            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False  # ambient occlusion is in the paint
             self._uploaded = None
         if self._shape_face():
             _upload_mesh(self._renderer, self.model, self._mesh)
