@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from builtin_interfaces.msg import Time
@@ -12,16 +13,18 @@ from fabg_msgs.msg import ActuationStatus, ExpressionChunk, OperatorFrame
 from fabg_msgs.srv import EStop
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from fabg.errors import CommandRefused
 from fabg.policy.base import Chunk, Observation
 from fabg.policy.idle import IdlePolicy
 from fabg.robot.actuator import Actuator, ActuatorConfig, Tick
-from fabg.robot.arbiter import ArbiterConfig, PartialFrames, Selection, State
+from fabg.robot.arbiter import ArbiterConfig, Selection, State
+from fabg.robot.commands import PartialFrames
 from fabg.robot.gaze import GazeConfig
 from fabg.robot.model import load_robot
 from fabg.robot.safety import SafetyConfig
+from fabg.ros.actuation import status_to_message, trajectory_to_message
 from fabg.ros.convert import chunk_from_message
 from fabg.ros.joints import positions_from_message
 from fabg.ros.node import NEWEST_ONLY, FabgNode, run
@@ -30,6 +33,7 @@ from fabg.ros.time import seconds
 
 _IDLE_EVERY_S = 0.1
 _LONGEST_BRAKE_S = 0.5
+_NOTHING = Tick(None, Selection(State.WAITING, None, "", "no joint states yet"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,9 @@ class ActuationNode(FabgNode[ActuationConfig]):
     def __init__(self, **options: object) -> None:
         super().__init__("actuation", ActuationConfig, **options)
         self._stop_reason: str | None = None  # outlives deactivation and clean-up
+        self._last = _NOTHING
+        self._last_tick_s: float | None = None
+        self._origins: dict[str, tuple[Time, float]] = {}
 
     def setup(self) -> None:
         """Build the core and join the graph."""
@@ -88,7 +95,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         while not limiter.at_rest and time.monotonic() < end_s:
             self._send(limiter.stop(period_s).tolist())
             pause.wait(period_s)
-        self._last = Tick(None, Selection(State.WAITING, None, "", "deactivated"))
+        self._last = _NOTHING
 
     def _renew(self) -> None:
         c = self.config
@@ -98,27 +105,26 @@ class ActuationNode(FabgNode[ActuationConfig]):
             self._arbiter.engage(self._stop_reason)
         self._idle.reset()
         self._partial.reset()
-        self._last_tick_s: float | None = None
-        self._last = Tick(None, Selection(State.WAITING, None, "", "no joint states yet"))
-        self._origins: dict[str, tuple[Time, float]] = {}
-
-    # Inputs --------------------------------------------------------------------------------------
+        self._last_tick_s = None
+        self._last = _NOTHING
+        self._origins.clear()
 
     def _on_joints(self, message: JointState) -> None:
         self._actuator.saw_joints(positions_from_message(message, self._robot), self.now_s())
 
     def _on_chunk(self, message: ExpressionChunk) -> None:
-        self._offer("policy", message, lambda: chunk_from_message(message))
+        self._offer("policy", message.header.stamp, lambda: chunk_from_message(message))
 
     def _on_operator(self, message: OperatorFrame) -> None:
+        frame = (message.values, message.valid, seconds(message.header.stamp))
+
         def command() -> Chunk:
-            stamp_s = seconds(message.header.stamp)
-            whole = self._partial.complete(message.values, message.valid, stamp_s)
-            return Chunk(whole[None], stamp_s, 1.0 / self.config.rate_hz, "teleop")
+            return Chunk(self._partial.complete(*frame)[None], frame[2], 1.0 / self.config.rate_hz, "teleop")
 
-        self._offer("teleop", message, command)
+        if self._offer("teleop", message.header.stamp, command):
+            self._partial.remember(*frame)
 
-    def _offer(self, source: str, message: ExpressionChunk | OperatorFrame, read) -> None:  # type: ignore[no-untyped-def]
+    def _offer(self, source: str, origin: Time, read: Callable[[], Chunk]) -> bool:
         now_s = self.now_s()
         try:
             try:
@@ -126,12 +132,13 @@ class ActuationNode(FabgNode[ActuationConfig]):
             except CommandRefused:
                 self._arbiter.refuse()
                 raise
-            self._arbiter.offer(source, command, seconds(message.header.stamp), now_s)
+            self._arbiter.offer(source, command, seconds(origin), now_s)
         except CommandRefused as error:
             self.health.count("refused")
             self.get_logger().warning(f"command refused: {error}", throttle_duration_sec=2.0)
-            return
-        self._origins[source] = (message.header.stamp, now_s)
+            return False
+        self._origins[source] = (origin, now_s)
+        return True
 
     def _pass_time(self) -> None:
         if not self._arbiter.stopped:
@@ -149,13 +156,12 @@ class ActuationNode(FabgNode[ActuationConfig]):
             self._arbiter.engage(reason)
             self._stop_reason = reason
             response.message = "stopped; call again with action RESET to release"
+        self._partial.reset()
         self.get_logger().warning(f"e-stop: {response.message} ({reason})")
         response.success, response.latched = True, self._arbiter.stopped
         if self.active:
             self._report()
         return response
-
-    # Output --------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         began_s, period_s = time.monotonic(), 1.0 / self.config.rate_hz
@@ -174,24 +180,13 @@ class ActuationNode(FabgNode[ActuationConfig]):
     def _send(self, angles: list[float]) -> None:
         if self.config.output == "forward":
             self._commands.publish(Float64MultiArray(data=angles))
-            return
-        point = JointTrajectoryPoint(positions=angles)
-        point.time_from_start.nanosec = round(1e9 / self.config.rate_hz)
-        self._commands.publish(JointTrajectory(joint_names=list(self._robot.names), points=[point]))
+        else:
+            self._commands.publish(trajectory_to_message(angles, self._robot, 1.0 / self.config.rate_hz))
 
     def _report(self) -> None:
-        selection, counts = self._last.selection, self._arbiter.counts
-        now = self.get_clock().now()
-        status = ActuationStatus(state=int(selection.state), source=selection.source, reason=selection.reason)
-        status.header.stamp = now.to_msg()
-        status.estop = self._arbiter.stopped
-        age_s = -1.0 if selection.stamp_s is None else now.nanoseconds * 1e-9 - selection.stamp_s
-        status.command_age_s = age_s
-        status.accepted, status.refused, status.stale = (counts[n] for n in ("accepted", "refused", "stale"))
-        status.limit_hits = self._actuator.limit_hits
-        status.limited_joints = list(self._last.limited)
-        status.command = [] if self._last.command is None else self._last.command.tolist()
-        self._status.publish(status)
+        self._status.publish(
+            status_to_message(self._last, self._arbiter, self._actuator.limit_hits, self.get_clock().now())
+        )
 
 
 def main() -> int:

@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fabg import expression
 from fabg.errors import CommandRefused, ConfigError
+from fabg.robot.commands import Command, Still, ease
 
 SOURCES = ("teleop", "policy", "idle")
 """Sources of commands, the highest priority first; the e-stop stands above them."""
@@ -41,38 +41,6 @@ class State(IntEnum):
     RETURNING = 3
     STOPPED = 4
     WAITING = 5
-
-
-class Command(Protocol):
-    """Expressions over time, as `fabg.policy.base.Chunk` has them."""
-
-    values: NDArray[np.float64]
-    t0_s: float
-
-    @property
-    def end_s(self) -> float:
-        """Time of the last expression, s."""
-
-    def at(self, t_s: float) -> expression.Vector:
-        """Return the expression for time `t_s`, the end values outside."""
-
-
-@dataclass(frozen=True)
-class Still:
-    """A command of one expression."""
-
-    values: NDArray[np.float64]
-    t0_s: float
-
-    @property
-    def end_s(self) -> float:
-        """Time of the expression, s."""
-        return self.t0_s
-
-    def at(self, t_s: float) -> expression.Vector:
-        """Return the expression."""
-        del t_s
-        return self.values[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +79,8 @@ class ArbiterConfig:
     failover: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("max_age_s", "max_ahead_s", "max_duration_s", "timeout_s", "joint_timeout_s", "max_steps"):
+        positive = ("max_age_s", "max_ahead_s", "max_steps", "max_duration_s", "timeout_s", "joint_timeout_s")
+        for name in positive:
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ConfigError(f"{name} is {getattr(self, name)}: expected a positive number")
         for name in ("hold_s", "return_s", "blend_s"):
@@ -280,10 +249,10 @@ class Arbiter:
         if source not in SOURCES:
             raise CommandRefused(f"unknown source {source!r}: expected one of {', '.join(SOURCES)}")
         if self._stop_reason is not None:
-            raise CommandRefused(f"{source} refused: the e-stop is latched ({self._stop_reason}); reset it first")
+            raise CommandRefused(f"{source} refused: reset the e-stop first ({self._stop_reason})")
         if not np.isfinite(stamp_s):
             raise CommandRefused(f"{source} command has stamp {stamp_s}: expected a number")
-        if not hasattr(command, "at"):
+        if not isinstance(command, Command):
             command = Still(expression.checked(command, what=f"{source} command")[None], stamp_s)
         if not np.isfinite(command.values).all():
             raise CommandRefused(f"{source} command holds NaN or infinity: expected numbers")
@@ -355,7 +324,7 @@ class Arbiter:
         offer = self._offers[source]
         # Idle is the neutral pose come alive: the way there is as gentle as the way to neutral.
         over_s = self.config.return_s if source == "idle" else self.config.blend_s
-        weight = _ease(now_s - self._blend_since_s, over_s)
+        weight = float(ease(now_s - self._blend_since_s, over_s))
         self._vector = (1.0 - weight) * self._blend_from + weight * offer.command.at(now_s)
         reason = f"{source} commands" if weight >= 1.0 else f"{source} takes over"
         return Selection(State.FOLLOWING, self._vector, source, reason, offer.stamp_s, offer.serial)
@@ -365,57 +334,8 @@ class Arbiter:
         if waited < c.hold_s:
             self._vector = self._held
             return Selection(State.HOLDING, self._vector, "", f"{self._why}: holding")
-        weight = _ease(waited - c.hold_s, c.return_s)
+        weight = float(ease(waited - c.hold_s, c.return_s))
         self._vector = (1.0 - weight) * self._held
         if weight < 1.0:
             return Selection(State.RETURNING, self._vector, "", f"{self._why}: returning to neutral")
         return Selection(State.NEUTRAL, self._vector, "", "no source commands")
-
-
-def _ease(elapsed_s: float, duration_s: float) -> float:
-    """Return a share that rises smoothly from 0 to 1 over `duration_s`."""
-    if duration_s <= 0.0 or elapsed_s >= duration_s:
-        return 1.0
-    x = max(elapsed_s / duration_s, 0.0)
-    return x * x * (3.0 - 2.0 * x)
-
-
-class PartialFrames:
-    """Makes whole expressions from frames that measured only some entries.
-
-    An entry that a frame did not measure keeps its last measured value for `hold_s`, then eases to
-    neutral over `return_s`; one that was never measured is neutral. So a mouth that is lost for a
-    moment does not fall open, and a source without a face leaves the face at rest.
-    """
-
-    def __init__(self, hold_s: float, return_s: float) -> None:
-        self._hold_s, self._return_s = hold_s, return_s
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was measured."""
-        self._values = expression.neutral()
-        self._measured_s = np.full(expression.SIZE, -np.inf)
-
-    def complete(self, values: ArrayLike, valid: ArrayLike, stamp_s: float) -> expression.Vector:
-        """Return the whole expression of a frame.
-
-        Parameters
-        ----------
-        values, valid
-            Shape (61,) each; values count only where valid.
-        stamp_s
-            Capture time, s.
-
-        Raises
-        ------
-        CommandRefused
-            When nothing is valid or a valid value is not finite.
-        """
-        mask = np.asarray(valid, dtype=bool)
-        if mask.shape != (expression.SIZE,) or not mask.any():
-            raise CommandRefused(f"frame measures none of the {expression.SIZE} entries: expected at least one")
-        new = expression.checked(np.where(mask, np.asarray(values, dtype=np.float64), 0.0), what="frame")
-        self._values[mask], self._measured_s[mask] = new[mask], stamp_s
-        x = np.clip((stamp_s - self._measured_s - self._hold_s) / max(self._return_s, 1e-9), 0.0, 1.0)
-        return self._values * (1.0 - x * x * (3.0 - 2.0 * x))

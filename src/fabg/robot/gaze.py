@@ -48,7 +48,9 @@ class Fixation:
         return out
 
 
-def look_at(point_m: ArrayLike, robot: RobotModel, *, head_share: float = 0.0, head_roll: float = 0.0) -> Fixation:
+def look_at(
+    point_m: ArrayLike, robot: RobotModel, *, head_share: float = 0.0, head_roll: float = 0.0
+) -> Fixation:
     """Return the angles with which both eyes meet at a point.
 
     Parameters

@@ -58,7 +58,7 @@ def _number(value: Any, where: str) -> float:
 
 def _entry(name: Any, where: str) -> str:
     if name not in expression.INDEX:
-        raise ConfigError(f"{where}: unknown expression entry {name!r}; allowed: {', '.join(expression.NAMES)}")
+        raise ConfigError(f"{where}: unknown entry {name!r}; allowed: {', '.join(expression.NAMES)}")
     return str(name)
 
 
@@ -144,13 +144,14 @@ def load_chains(robot: RobotModel, path: Path | str | None = None) -> tuple[Chai
     if not isinstance(document, dict) or not isinstance(document.get("joints"), dict):
         raise ConfigError(f"retargeting {path}: expected a mapping with `joints`")
     joints = document["joints"]
-    unknown = [str(name) for name in joints if name not in robot.index]
+    names = robot.names
+    unknown = [str(name) for name in joints if name not in names]
     if unknown:
-        raise ConfigError(f"{path.name}: unknown joints {', '.join(unknown)}; allowed: {', '.join(robot.names)}")
-    missing = [name for name in robot.names if name not in joints]
+        raise ConfigError(f"{path.name}: unknown joints {', '.join(unknown)}; allowed: {', '.join(names)}")
+    missing = [name for name in names if name not in joints]
     if missing:
-        raise ConfigError(f"{path.name}: no line for {', '.join(missing)}: every joint of {robot.name} needs one")
-    return tuple(_chain(joints[name], f"{path.name}: {name}") for name in robot.names)
+        raise ConfigError(f"{path.name}: no line for {', '.join(missing)}: every joint needs one")
+    return tuple(_chain(joints[name], f"{path.name}: {name}") for name in names)
 
 
 # Applying it ---------------------------------------------------------------------------------------

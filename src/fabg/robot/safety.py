@@ -191,7 +191,8 @@ class SafetyLimiter:
             raise CommandRefused(f"{what} has shape {checked.shape}: expected {self._lower.shape}")
         bad = np.flatnonzero(~np.isfinite(checked))
         if bad.size:
-            raise CommandRefused(f"{what}: {self.robot.names[bad[0]]} is {checked[bad[0]]}: expected a number")
+            name, value = self.robot.names[bad[0]], checked[bad[0]]
+            raise CommandRefused(f"{what}: {name} is {value}: expected a number")
         return checked
 
     def _checked_dt(self, dt_s: float) -> float:
