@@ -1,0 +1,1 @@
+"""Makes and checks the environment. Standard library only: it runs before anything is installed."""
