@@ -171,6 +171,7 @@ class Arbiter:
 
     def saw_joints(self, now_s: float) -> None:
         """Note that joint states came."""
+        self._watch_clock(now_s)
         self._joints_s = now_s
 
     def begin(self, vector: ArrayLike, now_s: float) -> None:

@@ -103,5 +103,6 @@ class PartialFrames:
 
 def ease(elapsed_s: ArrayLike, duration_s: float) -> NDArray[np.float64]:
     """Return a share that rises smoothly from 0 to 1 over `duration_s`."""
-    x = np.clip(np.asarray(elapsed_s, dtype=np.float64) / max(duration_s, 1e-9), 0.0, 1.0)
+    elapsed = np.asarray(elapsed_s, dtype=np.float64)
+    x = np.where(elapsed >= duration_s, 1.0, np.maximum(elapsed, 0.0) / max(duration_s, 1e-9))
     return x * x * (3.0 - 2.0 * x)
