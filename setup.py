@@ -4,6 +4,8 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
+NODES = ("camera", "face", "policy", "actuation", "robot_sim", "monitor")
+
 setup(
     name="fabg",
     version="0.1.0",
@@ -22,5 +24,10 @@ setup(
     ],
     # ROS itself comes from the distribution or from requirements/ros.txt, never from here.
     install_requires=["numpy", "pyyaml", "typer", "rich"],
-    entry_points={"console_scripts": ["fabg = fabg.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "fabg = fabg.cli:main",
+            *(f"{name}_node = fabg.nodes.{name}:main" for name in NODES),
+        ]
+    },
 )

@@ -23,7 +23,7 @@ def _nodes(context):
         actions.append(
             Node(
                 package="fabg",
-                executable=spec.name,
+                executable=spec.executable,
                 name=spec.name,
                 parameters=parameters,
                 output="screen",

@@ -30,6 +30,11 @@ class NodeSpec:
         return f"fabg.nodes.{self.name}"
 
     @property
+    def executable(self) -> str:
+        """Name for ``ros2 run fabg <executable>``."""
+        return f"{self.name}_node"
+
+    @property
     def parameters(self) -> Path:
         """Parameter file."""
         return share_dir() / "config" / f"{self.name}.yaml"

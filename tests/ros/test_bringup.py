@@ -1,0 +1,35 @@
+"""The description of the graph: what is started, with which parameters."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fabg.errors import ConfigError
+from fabg.paths import checkout_dir
+from fabg.ros.bringup import GRAPH, middleware_environment, selected
+from tests.conftest import environment
+
+
+def test_selection_keeps_the_order_of_the_graph():
+    assert [s.name for s in selected(["face", "camera"])] == ["camera", "face"]
+    assert [s.name for s in selected(without=["policy", "actuation", "robot_sim", "monitor"])] == ["camera", "face"]
+    assert selected() == GRAPH
+
+
+def test_unknown_nodes_are_refused_with_what_is_known():
+    with pytest.raises(ConfigError, match="'faces'.*camera, face"):
+        selected(["faces"])
+
+
+def test_every_node_has_its_executable_and_parameters():
+    declared = re.search(r"NODES = \((.*?)\)", (checkout_dir() / "setup.py").read_text()).group(1)
+    assert [name.strip(' "') for name in declared.split(",")] == [s.name for s in GRAPH]
+    for spec in GRAPH:
+        assert spec.parameters.is_file()
+
+
+def test_what_the_user_set_for_the_middleware_stays():
+    with environment(ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET"):
+        assert middleware_environment()["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert Path(middleware_environment()["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
