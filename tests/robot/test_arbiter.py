@@ -222,7 +222,7 @@ def test_a_command_older_than_the_last_one_is_refused():
 
 
 def test_unknown_sources_are_refused():
-    with pytest.raises(CommandRefused, match="'cat'.*teleop, policy, idle"):
+    with pytest.raises(CommandRefused, match=r"'cat'.*teleop, policy, idle"):
         Arbiter().offer("cat", _face(0.5), 1.0, 1.0)
 
 

@@ -118,7 +118,7 @@ def test_the_share_of_the_limits_is_kept():
 
 
 def test_the_path_does_not_depend_on_the_tick():
-    """A straight move sampled at 50 and at 200 Hz is the same motion; some mrad for the solver's borderline cases."""
+    """A straight move at 50 and at 200 Hz is the same motion, but for some mrad in borderline profiles."""
     coarse, fine = SafetyLimiter(ROBOT), SafetyLimiter(ROBOT)
     for _ in range(30):
         a = coarse.step(ROBOT.upper, 0.02)
@@ -143,7 +143,7 @@ def test_a_pose_just_outside_the_limits_is_taken_from_the_limit_and_one_far_outs
     assert np.array_equal(limiter.position, ROBOT.upper)
     measured = ROBOT.neutral.copy()
     measured[3] = 2.0
-    with pytest.raises(CommandRefused, match="eye_left_yaw.*2.000.*calibration"):
+    with pytest.raises(CommandRefused, match=r"eye_left_yaw.*2\.000.*calibration"):
         limiter.reset(measured)
 
 
