@@ -43,12 +43,16 @@ import fabg
 import fabg_msgs.msg
 from fabg.paths import share_dir
 from fabg.robot.model import load_robot
+from fabg.ros.bringup import GRAPH
 
 install = Path(sys.argv[1])
 for module in (fabg, fabg_msgs.msg):
     assert Path(module.__file__).is_relative_to(install), f"{module.__name__} comes from {module.__file__}"
 assert share_dir().is_relative_to(install), f"the data files come from {share_dir()}"
 assert len(load_robot().joints) == 25
+for spec in GRAPH:
+    executable = install / "fabg" / "lib" / "fabg" / spec.name
+    assert executable.is_file(), f"{executable} was not installed: the launch file starts it"
 message = fabg_msgs.msg.ExpressionVector()
 assert len(message.values) == 61
 print(f"fabg and fabg_msgs work from {install}")
