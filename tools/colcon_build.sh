@@ -51,7 +51,7 @@ for module in (fabg, fabg_msgs.msg):
 assert share_dir().is_relative_to(install), f"the data files come from {share_dir()}"
 assert len(load_robot().joints) == 25
 for spec in GRAPH:
-    executable = install / "fabg" / "lib" / "fabg" / spec.name
+    executable = install / "fabg" / "lib" / "fabg" / spec.executable
     assert executable.is_file(), f"{executable} was not installed: the launch file starts it"
 message = fabg_msgs.msg.ExpressionVector()
 assert len(message.values) == 61
