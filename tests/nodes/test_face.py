@@ -16,13 +16,14 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
-from tests.conftest import wait_until
+from tests.conftest import environment, wait_until
 from tf2_msgs.msg import TFMessage
 
 from fabg.nodes.face import FaceNodeConfig
 from fabg.paths import cache_dir, share_dir
 from fabg.perception.face import FaceTrackerConfig
 from fabg.ros.image import ImageConverter
+from fabg.ros.node import EXIT_USAGE
 from fabg.ros.params import entries
 
 IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -242,3 +243,15 @@ def test_two_starts_have_different_ids():
     prefixes = {_prefix(1.7e9 + i) for i in range(5000)}
     assert len(prefixes) == 5000
     assert all(prefix.isalpha() and prefix.islower() and prefix.isascii() for prefix in prefixes)
+
+
+@pytest.mark.graph
+def test_an_altered_model_ends_the_node_with_a_clear_message(node_process, tmp_path):
+    altered = tmp_path / "cache" / "models" / "face_landmarker.task"
+    altered.parent.mkdir(parents=True)
+    altered.write_bytes(b"not a model")
+    with environment(FABG_CACHE_DIR=str(tmp_path / "cache")):
+        process = node_process("face")
+    assert process.wait(60.0) == EXIT_USAGE
+    log = (tmp_path / "face.log").read_text()
+    assert str(altered) in log and "SHA-256" in log and "make setup" in log

@@ -66,7 +66,7 @@ class FaceTrackerConfig:
     """
 
     max_faces: int = 4
-    detect_every: int = 15
+    detect_every: int = 25
     keep_lost_s: float = 1.0
     detection_score: float = 0.6
     detection_side_px: int = 640
