@@ -3,18 +3,17 @@
 Two experiments, both without any memory between pictures:
 
 - one at a time: each joint, and each named expression, runs through its travel while all else rests;
-- all at random: every joint takes an independent random position, the neck included, at random
-  distances.
+- all at random: every joint moves, the neck included, at random distances.
 
-Each joint is read by a fixed formula of the tracker's blendshape scores (`READOUTS`; the neck by the
-tracker's head pose); nothing is fitted. Seeds below `FIRST_REPORT_SEED` were used while the shapes
-were tuned, so a report starts there.
+Each joint is read by a fixed formula of the tracker's scores (`fabg.robot.face_readout`), and by a
+linear read-out of everything the tracker knows, learnt on pictures of their own. A gaze under a
+moving head is judged by the second, all else by the first. Seeds below `FIRST_REPORT_SEED` were used
+while the shapes were tuned, so a report starts there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,127 +23,21 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fabg.errors import UsageError
-from fabg.expression import INDEX
 from fabg.geometry import OPTICAL_FROM_BODY, ypr_from_rotation
-from fabg.perception.landmark import Landmarker, Reading
+from fabg.perception.landmark import Landmarker
 from fabg.perception.pose import Camera, head_pose
 from fabg.perception.types import Roi
+from fabg.robot.face_readout import EXPRESSIONS, READOUTS, LinearReadout, Readout, Sample, Vector, both, score
 from fabg.robot.model import RobotModel
 from fabg.robot.twin import Twin
 
 FIRST_REPORT_SEED = 1000
+CALIBRATION_SEED, CALIBRATION_PICTURES = 17, 400
+"""Of the pictures on which the linear read-outs are learnt; never among the reported ones."""
 TARGET_FOUND, TARGET_SINGLE, TARGET_MIXED = 0.99, 0.93, 0.75
 SWEEP_STEPS = 15
 SIZE = (640, 480)
 NEAR_M, FAR_M = 0.45, 1.0
-
-Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Readout:
-    """A sum of blendshape scores that should follow one joint.
-
-    `plus` minus `minus`; `angle` names a head-pose angle instead. Both empty: the tracker has no
-    score that this joint moves, for the reason in `note`.
-    """
-
-    plus: tuple[str, ...] = ()
-    minus: tuple[str, ...] = ()
-    angle: str = ""
-    note: str = ""
-
-    def __str__(self) -> str:
-        if self.angle:
-            return f"head pose: {self.angle}"
-        if not self.plus:
-            return f"none: {self.note}"
-        return " + ".join(self.plus) + "".join(f" - {name}" for name in self.minus)
-
-
-def _sided(side: str) -> dict[str, Readout]:
-    cap = side.capitalize()
-    out, inn = (f"eyeLookOut{cap}", f"eyeLookIn{cap}")
-    left, right = (out, inn) if side == "left" else (inn, out)
-    return {
-        f"eye_{side}_yaw": Readout((left,), (right,)),
-        f"eye_{side}_pitch": Readout((f"eyeLookDown{cap}",), (f"eyeLookUp{cap}",)),
-        f"lid_{side}": Readout((f"eyeBlink{cap}",), (f"eyeWide{cap}",)),
-        f"brow_inner_{side}": Readout(("browInnerUp",), (f"browDown{cap}",)),
-        f"brow_outer_{side}": Readout((f"browOuterUp{cap}",), (f"browDown{cap}",)),
-        f"cheek_{side}": Readout(note="the tracker's cheekSquint, noseSneer and cheekPuff stay at 0 on any face"),
-        f"lip_upper_{side}": Readout((f"mouthUpperUp{cap}",), ("mouthRollUpper",)),
-        f"lip_lower_{side}": Readout((f"mouthLowerDown{cap}",), ("mouthRollLower",)),
-        f"corner_vertical_{side}": Readout((f"mouthSmile{cap}",), (f"mouthFrown{cap}",)),
-        f"corner_horizontal_{side}": Readout((f"mouthStretch{cap}",), ("mouthPucker",)),
-    }
-
-
-READOUTS: Mapping[str, Readout] = {
-    "neck_yaw": Readout(angle="yaw"),
-    "neck_pitch": Readout(angle="pitch"),
-    "neck_roll": Readout(angle="roll"),
-    **_sided("left"),
-    **_sided("right"),
-    "pucker": Readout(("mouthPucker", "mouthFunnel"), ("mouthPressLeft", "mouthPressRight")),
-    "jaw": Readout(("jawOpen",)),
-}
-"""What each joint is correlated against."""
-
-
-@dataclass(frozen=True)
-class Expression:
-    """A named movement of several joints by one strength, as shares of their travel (-1..1).
-
-    `single` and `mixed` say whether the tracker must follow it in the two experiments.
-    """
-
-    joints: Mapping[str, float]
-    readout: Readout
-    low: float = 0.0
-    single: bool = False
-    mixed: bool = False
-
-
-def _both(*stems: str, amount: float = 1.0) -> dict[str, float]:
-    return {f"{stem}_{side}": amount for stem in stems for side in ("left", "right")}
-
-
-def _pair(*stems: str) -> tuple[str, ...]:
-    return tuple(f"{stem}{side}" for stem in stems for side in ("Left", "Right"))
-
-
-_EYES_YAW = {"eye_left_yaw": 1.0, "eye_right_yaw": 1.0}
-_EYES_PITCH = {"eye_left_pitch": 1.0, "eye_right_pitch": 1.0}
-EXPRESSIONS: Mapping[str, Expression] = {
-    "smile": Expression(_both("corner_vertical"), Readout(_pair("mouthSmile")), single=True, mixed=True),
-    "jaw": Expression({"jaw": 1.0}, Readout(("jawOpen",)), single=True, mixed=True),
-    "blink": Expression(_both("lid"), Readout(_pair("eyeBlink")), single=True, mixed=True),
-    "gaze_yaw": Expression(
-        _EYES_YAW, Readout(("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")), -1.0, True, True
-    ),
-    "gaze_pitch": Expression(_EYES_PITCH, Readout(_pair("eyeLookDown"), _pair("eyeLookUp")), -1.0, True, True),
-    "brows": Expression(
-        _both("brow_inner", "brow_outer"), Readout(("browInnerUp", *_pair("browOuterUp")), _pair("browDown")), -1.0,
-        mixed=True,
-    ),
-    "surprise": Expression(
-        _both("brow_inner", "brow_outer") | {"jaw": 0.7}, Readout(("browInnerUp", *_pair("browOuterUp"), "jawOpen"))
-    ),
-    "pucker": Expression({"pucker": 1.0}, Readout(("mouthPucker", "mouthFunnel")), mixed=True),
-    "frown": Expression(_both("corner_vertical", amount=-1.0), Readout(_pair("mouthFrown"))),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What was commanded and what was read (None: no face found)."""
-
-    positions: Vector
-    distance: float
-    reading: Reading | None
-    angles: Mapping[str, float]
-
 
 def evaluate_robot_face(
     *,
@@ -173,12 +66,14 @@ def evaluate_robot_face(
     Raises
     ------
     UsageError
-        When `samples` is below 20.
+        When `samples` is below 20 or `seed` below `FIRST_REPORT_SEED`.
     ModelFileError, EnvironmentProblem
         When mesh data, tracker model or GL are missing.
     """
     if samples < 20:
         raise UsageError(f"samples is {samples}: expected at least 20 for a correlation to mean anything")
+    if seed < FIRST_REPORT_SEED:
+        raise UsageError(f"seed is {seed}: expected {FIRST_REPORT_SEED} or more, those below served to tune the face")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Twin(robot, size=SIZE) as twin, Progress(*columns, disable=not progress, transient=True) as bar:
         landmarker = Landmarker()
@@ -248,51 +143,110 @@ def _plans(robot: RobotModel, samples: int, seed: int) -> dict[str, list[tuple[V
         plans[f"joint {joint.name}"] = sweep({joint.name: 1.0}, -1.0 if joint.lower < 0 else 0.0)
     for name, expression in EXPRESSIONS.items():
         plans[f"expression {name}"] = sweep(expression.joints, expression.low)
-    neck = np.array([joint.group == "neck" for joint in robot.joints])
-    spread = np.where(neck, 0.6, 1.0)  # at the neck's very limits the far eye leaves the picture
-    plans["mixed"] = [
-        (spread * rng.uniform(robot.lower, robot.upper), float(rng.uniform(NEAR_M, FAR_M))) for _ in range(samples)
-    ]
+    plans["mixed"] = _random_plan(robot, rng, samples)
+    plans["calibration"] = _random_plan(robot, np.random.default_rng(CALIBRATION_SEED), CALIBRATION_PICTURES)
     return plans
 
 
+def _random_plan(robot: RobotModel, rng: np.random.Generator, count: int) -> list[tuple[Vector, float]]:
+    return [(_at_random(robot, rng), float(rng.uniform(NEAR_M, FAR_M))) for _ in range(count)]
+
+
+def _at_random(robot: RobotModel, rng: np.random.Generator) -> Vector:
+    """Move every joint: independent movements, each side apart from the other by up to a fifth of the travel.
+
+    Lids blink or widen in two pictures of five and else hang about their rest; both eyes look at one point,
+    0.3 to 3 m away; the neck keeps within 0.4 of its travel (24 degrees of yaw), as face to face.
+    """
+    shares = {}
+    stems = dict.fromkeys(name.removesuffix("_left").removesuffix("_right") for name in robot.names)
+    for stem in stems:
+        if stem in robot.index:
+            shares[stem] = rng.uniform(-1, 1) if robot[stem].lower < 0 else rng.uniform(0, 1)
+            shares[stem] *= 0.4 if robot[stem].group == "neck" else 1.0
+        elif not stem.startswith("eye_"):
+            middle, apart = rng.uniform(-1, 1), 0.2
+            if stem == "lid":
+                blinks = rng.random() < 0.4
+                middle, apart = (rng.uniform(-0.3, 1), 0.2) if blinks else (rng.uniform(-0.1, 0.1), 0.05)
+            for side in ("left", "right"):
+                shares[f"{stem}_{side}"] = float(np.clip(middle + rng.uniform(-apart, apart), -1, 1))
+    yaw, pitch, half_vergence = rng.uniform(-0.8, 0.8), rng.uniform(-0.8, 0.8), 0.03 / rng.uniform(0.3, 3.0)
+    shares["eye_left_yaw"] = yaw - half_vergence / robot["eye_left_yaw"].upper
+    shares["eye_right_yaw"] = yaw + half_vergence / robot["eye_right_yaw"].upper
+    for side in ("left", "right"):
+        shares[f"eye_{side}_pitch"] = pitch
+    return at_share(robot, shares)
+
+
 def _report(robot: RobotModel, results: Mapping[str, list[Sample]], *, samples: int, seed: int) -> dict[str, Any]:
-    mixed = results["mixed"]
-    everything = [sample for plan in results.values() for sample in plan]
-    joints = {}
-    for joint in robot.joints:
-        readout = READOUTS[joint.name]
-        command = _joint_value(robot, {joint.name: 1.0})
-        joints[joint.name] = {
-            "readout": str(readout),
-            "r_single": _r(results[f"joint {joint.name}"], command, readout),
-            "r_mixed": _r(mixed, command, readout),
-        }
+    mixed, calibration = results["mixed"], results["calibration"]
+    joints = {
+        joint.name: _row(
+            robot, READOUTS[joint.name], _command(robot, {joint.name: 1.0}), results[f"joint {joint.name}"], mixed, calibration,
+            open_eyes=joint.group == "eyes",
+        )
+        for joint in robot.joints
+    }  # fmt: skip
     expressions = {}
     for name, expression in EXPRESSIONS.items():
-        command = _joint_value(robot, expression.joints, rectify=expression.low == 0.0)
-        single = _r(results[f"expression {name}"], command, expression.readout)
-        random = _r(mixed, command, expression.readout)
-        expressions[name] = {
-            "readout": str(expression.readout), "r_single": single, "r_mixed": random,
+        command = _command(robot, expression.joints, rectify=expression.low == 0.0)
+        row = _row(
+            robot, expression.readout, command, results[f"expression {name}"], mixed, calibration, open_eyes=expression.gaze
+        )
+        random = row["r_mixed_linear"] if expression.gaze else row["r_mixed"]
+        expressions[name] = row | {
             "target_single": TARGET_SINGLE if expression.single else None,
             "target_mixed": TARGET_MIXED if expression.mixed else None,
-            "met": _met(single, TARGET_SINGLE, expression.single) and _met(random, TARGET_MIXED, expression.mixed),
-        }  # fmt: skip
-    found = {"single": _found(everything, mixed), "mixed": _share(mixed)}
+            "met": _met(row["r_single"], TARGET_SINGLE, expression.single) and _met(random, TARGET_MIXED, expression.mixed),
+        }
+    single = [sample for name, plan in results.items() if name not in ("mixed", "calibration") for sample in plan]
+    found = {"single": _share(single), "mixed": _share(mixed)}
     met = {
         "found": min(found.values()) >= TARGET_FOUND,
         **{name: row["met"] for name, row in expressions.items() if row["target_single"] or row["target_mixed"]},
     }
     return {
-        "samples": samples, "seed": seed, "pictures": len(everything), "distance_m": [NEAR_M, FAR_M],
+        "samples": samples, "seed": seed, "pictures": len(single) + len(mixed), "distance_m": [NEAR_M, FAR_M],
+        "calibration": {"seed": CALIBRATION_SEED, "pictures": len(calibration)},
+        "eyes_open": sum(_eyes_open(robot, sample) for sample in mixed),
         "found": found, "joints": joints, "expressions": expressions,
         "targets": {"found": TARGET_FOUND, "r_single": TARGET_SINGLE, "r_mixed": TARGET_MIXED},
         "met": met, "all_met": all(met.values()),
     }  # fmt: skip
 
 
-def _joint_value(
+def _row(
+    robot: RobotModel,
+    readout: Readout,
+    command: Callable[[Sample], float],
+    single: list[Sample],
+    mixed: list[Sample],
+    calibration: list[Sample],
+    *,
+    open_eyes: bool,
+) -> dict[str, Any]:
+    def usable(samples: list[Sample]) -> list[Sample]:
+        return [s for s in samples if s.reading is not None and (not open_eyes or _eyes_open(robot, s))]
+
+    learn = usable(calibration)
+    linear = LinearReadout(learn, np.array([command(s) for s in learn]))
+    has_score = bool(readout.plus or readout.angle)
+    return {
+        "readout": str(readout),
+        "r_single": _r((command(s), score(s, readout)) for s in usable(single)) if has_score else None,
+        "r_mixed": _r((command(s), score(s, readout)) for s in usable(mixed)) if has_score else None,
+        "r_mixed_linear": _r((command(s), linear(s)) for s in usable(mixed)),
+    }
+
+
+def _eyes_open(robot: RobotModel, sample: Sample) -> bool:
+    """Say whether both lids leave the iris in sight: nobody can read a gaze through a lid."""
+    lids = [robot.index["lid_left"], robot.index["lid_right"]]
+    return bool((sample.positions[lids] <= 0.3 * robot.upper[lids]).all())
+
+
+def _command(
     robot: RobotModel, shares: Mapping[str, float], *, rectify: bool = False
 ) -> Callable[[Sample], float]:
     """Return the commanded strength: the mean share of travel, from 0 up where the scores are one-sided."""
@@ -308,23 +262,12 @@ def _joint_value(
     return value
 
 
-def _read(sample: Sample, readout: Readout) -> float:
-    if sample.reading is None:
-        return float("nan")
-    if readout.angle:
-        return sample.angles[readout.angle]
-    scores = sample.reading.blendshapes
-    return float(sum(scores[INDEX[n]] for n in readout.plus) - sum(scores[INDEX[n]] for n in readout.minus))
-
-
-def _r(samples: Iterable[Sample], command: Callable[[Sample], float], readout: Readout) -> float | None:
-    """Pearson correlation over the pictures with a face; None without read-out or variation."""
-    if not readout.plus and not readout.angle:
+def _r(pairs: Iterable[tuple[float, float]]) -> float | None:
+    """Pearson correlation; None where either side does not vary."""
+    table = np.array(list(pairs)).reshape(-1, 2)
+    if len(table) < 5 or table.std(axis=0).min() < 1e-6:
         return None
-    pairs = np.array([(command(s), _read(s, readout)) for s in samples if s.reading is not None])
-    if len(pairs) < 5 or pairs.std(axis=0).min() < 1e-6:
-        return None
-    return round(float(np.corrcoef(pairs.T)[0, 1]), 3)
+    return round(float(np.corrcoef(table.T)[0, 1]), 3)
 
 
 def _met(r: float | None, target: float, wanted: bool) -> bool:
@@ -335,23 +278,19 @@ def _share(samples: list[Sample]) -> float:
     return round(sum(s.reading is not None for s in samples) / len(samples), 4)
 
 
-def _found(everything: list[Sample], mixed: list[Sample]) -> float:
-    return _share(everything[: len(everything) - len(mixed)])
-
-
 SHEET: tuple[tuple[str, Mapping[str, float]], ...] = (
     ("neutral", {}),
-    ("smile", _both("corner_vertical") | _both("cheek", amount=0.5)),
-    ("surprise", _both("brow_inner", "brow_outer") | _both("lid", amount=-1.0) | {"jaw": 0.6}),
-    ("blink", _both("lid")),
+    ("smile", both("corner_vertical") | both("cheek", amount=0.5)),
+    ("surprise", both("brow_inner", "brow_outer") | both("lid", amount=-1.0) | {"jaw": 0.6}),
+    ("blink", both("lid")),
     ("gaze left", {"eye_left_yaw": 0.7, "eye_right_yaw": 0.7}),
     ("gaze down", {"eye_left_pitch": 0.8, "eye_right_pitch": 0.8}),
-    ("frown", _both("corner_vertical", "brow_inner", amount=-1.0)),
+    ("frown", both("corner_vertical", "brow_inner", amount=-1.0)),
     ("pucker", {"pucker": 1.0}),
-    ("stretch", _both("corner_horizontal") | {"jaw": 0.15}),
+    ("stretch", both("corner_horizontal") | {"jaw": 0.15}),
     ("look up", {"neck_pitch": -0.6, "eye_left_pitch": -0.4, "eye_right_pitch": -0.4}),
-    ("turn left", {"neck_yaw": 0.6, "neck_pitch": 0.15} | _both("corner_vertical", amount=0.5)),
-    ("tilt", {"neck_roll": 0.7, "neck_yaw": -0.3} | _both("corner_vertical", amount=0.7)),
+    ("turn left", {"neck_yaw": 0.6, "neck_pitch": 0.15} | both("corner_vertical", amount=0.5)),
+    ("tilt", {"neck_roll": 0.7, "neck_yaw": -0.3} | both("corner_vertical", amount=0.7)),
 )
 
 

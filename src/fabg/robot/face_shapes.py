@@ -41,20 +41,20 @@ PAIRED = (
     Drive("brow_outer", -1, {"browDownSide": 0.4}),
     Drive("cheek", +1, {"cheekSquintSide": 1.0, "noseSneerSide": 0.4}),
     Drive("cheek", -1, {"cheekPuff": 0.8}, halved=True),
-    Drive("lip_upper", +1, {"mouthUpperUpSide": 1.0}),
-    Drive("lip_upper", -1, {"mouthRollUpper": 1.0}, halved=True),
-    Drive("lip_lower", +1, {"mouthLowerDownSide": 1.0}),
-    Drive("lip_lower", -1, {"mouthRollLower": 1.0}, halved=True),
-    Drive("corner_vertical", +1, {"mouthSmileSide": 1.0}),
+    Drive("lip_upper", +1, {"mouthUpperUpSide": 0.8}),
+    Drive("lip_upper", -1, {"mouthRollUpper": 0.8}, halved=True),
+    Drive("lip_lower", +1, {"mouthLowerDownSide": 0.9}),
+    Drive("lip_lower", -1, {"mouthRollLower": 0.8}, halved=True),
+    Drive("corner_vertical", +1, {"mouthSmileSide": 1.0, "mouthDimpleSide": 0.4}),
     Drive("corner_vertical", -1, {"mouthFrownSide": 1.0}),
     Drive("corner_horizontal", +1, {"mouthStretchSide": 1.0}),
-    Drive("corner_horizontal", -1, {"mouthPucker": 1.0}, halved=True),
+    Drive("corner_horizontal", -1, {"mouthPucker": 0.7}, halved=True),
 )
 """Drives of the joints that exist once a side; their names end in _left or _right."""
 
 SINGLE = (
-    Drive("pucker", +1, {"mouthFunnel": 0.8, "mouthPucker": 0.5}),
-    Drive("pucker", -1, {"mouthPressLeft": 1.0, "mouthPressRight": 1.0}),
+    Drive("pucker", +1, {"mouthFunnel": 0.7, "mouthPucker": 0.8}),
+    Drive("pucker", -1, {"mouthPressLeft": 0.4, "mouthPressRight": 0.4}),
     Drive("jaw", +1, {"jawOpen": 1.0}),
 )
 
