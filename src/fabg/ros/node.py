@@ -312,30 +312,41 @@ def run(node_type: Callable[[], FabgNode[Any]], *, executor: Executor | None = N
     """
     # The context must outlive the signal: the node's safe action still publishes.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    stopping = threading.Event()
+    stopping, spinning = threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        stopping.set()
+        if not spinning.is_set():
+            raise KeyboardInterrupt  # models load for seconds: do not wait for them
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, end)
+    executor = executor or SingleThreadedExecutor()
+    node = None
     try:
         node = node_type()
-    except (ConfigError, ParameterException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return EXIT_USAGE
-    executor = executor or SingleThreadedExecutor()
-    executor.add_node(node)
-    status = 0
-    if node.get_parameter("autostart").value and not _autostart(node):
-        status = EXIT_USAGE if isinstance(node.failure, UsageError) else EXIT_FAILURE
-        stopping.set()
-    try:
+        executor.add_node(node)
+        if node.get_parameter("autostart").value and not _autostart(node):
+            if stopping.is_set():  # rclpy has turned the interrupt into a failed transition
+                return 0
+            return EXIT_USAGE if isinstance(node.failure, UsageError) else EXIT_FAILURE
+        spinning.set()
         while not stopping.is_set():
             executor.spin_once(timeout_sec=0.1)
+    except KeyboardInterrupt:
+        return 0
+    except (ConfigError, ParameterException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
     finally:
-        node.trigger_shutdown()
+        spinning.set()  # a second signal must not break the shutdown
+        if node is not None:
+            node.trigger_shutdown()
         executor.shutdown()
-        node.destroy_node()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
-    return status
+    return 0
 
 
 def _autostart(node: FabgNode[Any]) -> bool:
