@@ -195,6 +195,9 @@ class FabgNode(LifecycleNode, Generic[C]):
         del state
         try:
             self.setup()
+        except KeyboardInterrupt:  # an interrupt must not leave the life cycle between two states
+            self._close()
+            return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self.failure = error
             self.get_logger().error(f"cannot be configured: {error}")
@@ -327,7 +330,7 @@ def run(node_type: Callable[[], FabgNode[Any]], *, executor: Executor | None = N
         node = node_type()
         executor.add_node(node)
         if node.get_parameter("autostart").value and not _autostart(node):
-            if stopping.is_set():  # rclpy has turned the interrupt into a failed transition
+            if stopping.is_set():
                 return 0
             return EXIT_USAGE if isinstance(node.failure, UsageError) else EXIT_FAILURE
         spinning.set()
