@@ -12,7 +12,7 @@ from fabg.robot.surface import Mesh, NormalMap, clip, shell, smoothed
 
 GRAPHITE = (0.145, 0.160, 0.190)
 CLOTH = (0.255, 0.300, 0.365)
-ACCENT = (0.240, 0.720, 0.760)
+ACCENT = (0.250, 0.600, 0.640)
 
 COVERED_CAP_M, COVERED_COLLAR_M = 0.006, 0.025
 """How deep under the edge of cap and collar the skin still runs."""
@@ -34,12 +34,16 @@ class Part:
 def cap_depth(head: HeadAsset) -> NDArray[np.float64]:
     """How far (about m) each position vertex lies inside the cap's edge; negative outside."""
     x, y, z = head.reference.astype(np.float64).T
-    side = np.abs(y)
-    line = z - 0.0690 + 0.50 * np.clip(-0.0065 - x, 0, 0.055) + 0.10 * np.clip(side - 0.03, 0, 0.04)
-    # Above the ear the edge runs level, behind it falls to the nape.
-    line = np.where(x < -0.0615, z - 0.0370 - 0.10 * np.clip(-0.0615 - x, 0, 0.1), line)
-    behind = -0.1020 - x
-    return np.maximum(line, np.minimum(behind, z + 0.085))
+    hairline = z - 0.0630 + 0.50 * np.clip(-0.0065 - x, 0, 0.055) + 0.10 * np.clip(np.abs(y) - 0.03, 0, 0.04)
+    above_ear = z - 0.0345
+    front = -_soft_maximum(-hairline, -above_ear)
+    nape = -_soft_maximum(x + 0.1010, -0.0880 - z)  # behind the ear, down to the nape
+    return _soft_maximum(front, nape)
+
+
+def _soft_maximum(a: NDArray[np.float64], b: NDArray[np.float64], width: float = 0.006) -> NDArray[np.float64]:
+    """Maximum whose kink is rounded over `width` metres, so that seams run in curves."""
+    return width * np.logaddexp(a / width, b / width)
 
 
 def collar_depth(head: HeadAsset) -> NDArray[np.float64]:
@@ -59,10 +63,10 @@ def dress(head: HeadAsset) -> list[Part]:
     bust = 1.0 - (np.abs(y) / 0.196) ** 2.6 - (np.clip(-0.13 - z, 0, None) / 0.170) ** 2.6
     bust = np.where(np.abs(y) > 0.25, -1.0, bust)
     return [
-        Part("cap", _layer(skin, normals, cap, 0.0035, 0), GRAPHITE, True, 0.55, 0.55),
-        Part("cap_edge", _band(skin, normals, cap, (0.0, 0.0030), 0.0045, 0), ACCENT, True, 0.4, 0.5, 0.25),
-        Part("garment", _layer(skin, normals, np.minimum(collar, bust * 0.1), 0.0075, 10), CLOTH, False, 0.08, 0.15),
-        Part("collar", _band(skin, normals, collar, (0.0, 0.0130), 0.0100, 3), GRAPHITE, False, 0.15, 0.25),
+        Part("cap", _layer(skin, normals, cap - 0.0020, 0.0035, 0), GRAPHITE, True, 0.55, 0.55),
+        Part("cap_edge", _band(skin, normals, cap, (0.0, 0.0030), 0.0045, 0), ACCENT, True, 0.4, 0.5, 0.06),
+        Part("garment", _layer(skin, normals, np.minimum(collar - 0.0095, bust * 0.1), 0.0070, 10), CLOTH, False, 0.08, 0.15),
+        Part("collar", _band(skin, normals, collar, (0.0, 0.0150), 0.0118, 4), GRAPHITE, False, 0.15, 0.25),
     ]
 
 
@@ -79,5 +83,6 @@ def _band(skin: Mesh, normals: NDArray, depth: NDArray, span: tuple[float, float
     normal = smoothed(normal, piece.triangles, max(rounds, 4))
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
     soft = Mesh(smoothed(piece.vertices, piece.triangles, rounds), piece.triangles)
-    strip, (normal,) = clip(soft, span[1] - rest, normal)
+    depth = smoothed(rest[:, None], piece.triangles, rounds)[:, 0]
+    strip, (normal,) = clip(soft, span[1] - depth, normal)
     return shell(strip, normal, thickness, thickness + 0.002)

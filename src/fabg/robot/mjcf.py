@@ -79,7 +79,6 @@ def build_spec(robot: RobotModel, head: HeadAsset, links: LinkTable, *, size: tu
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 30.0
     spec.visual.global_.offwidth, spec.visual.global_.offheight = size
     spec.visual.quality.offsamples = samples
-    spec.visual.quality.shadowsize = 2048
 
     bodies = {BASE_LINK: spec.worldbody.add_body(name=BASE_LINK)}
     for joint in robot.joints:
@@ -156,8 +155,23 @@ def _add_looks(spec: Any, bodies: dict[str, Any], robot: RobotModel, head: HeadA
     _add_mesh(spec, "eye", ball.vertices * head.eye_radius * EYE_SCALE, ball.vertices, uv, ball.triangles)
     for side in ("left", "right"):
         _add_geom(bodies[f"eye_{side}_pitch_link"], "eye", material="eye", name=f"eye_{side}")
+    _add_catch_lights(spec, bodies[HEAD_LINK], head)
     for part in dress(head):
         _add_part(spec, bodies[HEAD_LINK if part.on_head else BASE_LINK], part)
+
+
+def _add_catch_lights(spec: Any, body: Any, head: HeadAsset) -> None:
+    """Put the key light's reflection on each cornea: it stays where it is when the eye turns under it."""
+    import mujoco
+
+    spec.add_material(name="catch_light", rgba=[1, 1, 1, 1], emission=1.0)
+    towards = np.array([0.955, 0.17, 0.245])
+    for side, centre in zip(("left", "right"), head.eyes, strict=True):
+        body.add_geom(
+            name=f"catch_light_{side}", type=mujoco.mjtGeom.mjGEOM_ELLIPSOID, material="catch_light",
+            size=[0.0014, 0.0014, 0.0004], pos=centre + towards * head.eye_radius * EYE_SCALE,
+            zaxis=towards, contype=0, conaffinity=0, mass=0,
+        )  # fmt: skip
 
 
 def _add_part(spec: Any, body: Any, part: Part) -> None:
@@ -204,20 +218,21 @@ def _add_geom(body: Any, mesh: str, *, material: str, name: str | None = None) -
 
 
 def _add_lights(spec: Any) -> None:
+    # No cast shadows: what the face shades of itself is painted into the skin, softly and at no cost.
     import mujoco
 
     head_light = spec.visual.headlight
     head_light.ambient, head_light.diffuse, head_light.specular = [0.36, 0.36, 0.38], [0.10, 0.10, 0.10], [0, 0, 0]
     directional = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-    for name, direction, diffuse, specular, shadow in (
-        ("key", (-0.80, -0.45, -0.55), (0.52, 0.49, 0.45), (0.30, 0.29, 0.27), True),
-        ("fill", (-0.75, 0.75, -0.15), (0.14, 0.155, 0.18), (0.05, 0.05, 0.06), False),
-        ("rim_left", (0.70, -0.80, -0.30), (0.26, 0.30, 0.34), (0.30, 0.33, 0.36), False),
-        ("rim_right", (0.70, 0.80, -0.35), (0.30, 0.34, 0.38), (0.30, 0.33, 0.36), False),
+    for name, direction, diffuse in (
+        ("key", (-0.80, -0.45, -0.55), (0.66, 0.63, 0.585)),
+        ("fill", (-0.75, 0.75, -0.15), (0.17, 0.185, 0.21)),
+        ("rim_left", (0.70, -0.80, -0.30), (0.26, 0.30, 0.34)),
+        ("rim_right", (0.70, 0.80, -0.35), (0.30, 0.34, 0.38)),
     ):
         spec.worldbody.add_light(
             name=name, type=directional, pos=[-2.0 * d for d in direction], dir=direction, diffuse=diffuse,
-            specular=specular, ambient=[0, 0, 0], castshadow=shadow,
+            specular=[0.5 * c for c in diffuse], ambient=[0, 0, 0], castshadow=False,
         )  # fmt: skip
     spec.add_texture(
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
@@ -229,7 +244,7 @@ def _add_cameras(spec: Any, bodies: dict[str, Any], robot: RobotModel) -> None:
     eyes = np.array([robot["eye_left_yaw"].origin, robot["eye_right_yaw"].origin])
     middle = eyes.mean(axis=0)
     spec.worldbody.add_camera(
-        name="face", pos=middle + [FACE_CAMERA_M, 0.0, -0.035], xyaxes=[0, 1, 0, 0, 0, 1], fovy=math.degrees(0.66)
+        name="face", pos=middle + [FACE_CAMERA_M, 0.0, -0.035], xyaxes=[0, 1, 0, 0, 0, 1], fovy=34.0
     )
     for side, eye in zip(("left", "right"), eyes, strict=True):
         # In front of the lashes, so that the robot does not see the inside of its own face.

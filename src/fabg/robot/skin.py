@@ -19,11 +19,11 @@ from fabg.robot.surface import NormalMap
 Image = NDArray[np.uint8]
 Grid = NDArray[np.float64]
 
-PAINT_VERSION = 1
+PAINT_VERSION = 2
 """Raise when the paint changes, so that older cache files are left aside."""
 
 TONE = np.array([0.865, 0.700, 0.615])
-LIP = np.array([0.700, 0.385, 0.370])
+LIP = np.array([0.765, 0.455, 0.440])
 BROW = np.array([0.270, 0.195, 0.155])
 LASH = np.array([0.180, 0.125, 0.110])
 FLAT = {"inner mouth": (0.30, 0.11, 0.11), "teeth": (0.90, 0.88, 0.83), "tongue": (0.66, 0.33, 0.33)}
@@ -175,8 +175,7 @@ def _albedo(grid: Grid, eye_gap: Grid) -> Grid:
     colour = _mix(colour, flush * 0.97, 0.25 * blob(0.0, -0.098, 0.020, 0.012) * front)  # chin
     colour = _mix(colour, TONE * [0.84, 0.74, 0.72], 0.40 * blob(0.031, 0.006, 0.018, 0.010) * front)  # sockets
 
-    lip_colour = _mix(np.broadcast_to(LIP, colour.shape), LIP * 0.82, _step(-0.0005, 0.0005, z + 0.0695) * 0.0)
-    colour = _mix(colour, lip_colour * (1 + 0.025 * noise(3))[..., None], 0.80 * _step(0.12, 0.85, lips))
+    colour = _mix(colour, LIP * (1 + 0.025 * noise(3))[..., None], 0.80 * _step(0.12, 0.85, lips))
 
     near_eye = blob(0.0308, 0.001, 0.020, 0.014) * front
     upper = _step(-0.003, 0.003, z + 0.06 * (side - 0.0308))

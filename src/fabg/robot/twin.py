@@ -296,7 +296,7 @@ class Twin:
             raise UsageError(f"no camera {camera!r}: expected one of {', '.join(names)}")
         if self._renderer is None:
             self._renderer = _open_renderer(self.model, self.size)
-            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False  # ambient occlusion is in the paint
+            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
             self._uploaded = None
         if self._shape_face():
             _upload_mesh(self._renderer, self.model, self._mesh)
