@@ -249,7 +249,9 @@ def test_no_more_faces_than_allowed(people):
     with FaceTracker(FaceTrackerConfig(max_faces=1)) as tracker:
         assert all(len(faces.faces) == 1 for faces in run(tracker, [both] * 20))
         tracker.configure(FaceTrackerConfig(max_faces=2))
-        assert len(run(tracker, [both] * 20, 2.0)[-1].faces) == 2
+        assert ids(run(tracker, [both] * 30, 0.8)[-1]) == ["f0001", "f0002"]
+        tracker.configure(FaceTrackerConfig(max_faces=1))
+        assert all(ids(faces) == ["f0001"] for faces in run(tracker, [both] * 40, 2.0))
 
 
 # Time and faults ---------------------------------------------------------------------------------

@@ -150,7 +150,13 @@ class FaceNode(FabgNode[FaceNodeConfig]):
     def _publish(self, faces: Faces, frame: Frame, header: Header) -> None:
         # The graph waits for this one; all else follows.
         self._all.publish(humans.faces_message(faces, header))
-        self._tf.publish(TFMessage(transforms=[humans.face_transform(face, header) for face in faces.faces]))
+        if header.frame_id:
+            self._tf.publish(
+                TFMessage(transforms=[humans.face_transform(face, header) for face in faces.faces])
+            )
+            self.health.clear("frame")
+        else:
+            self.health.warn("frame", "images without frame_id: face poses cannot be placed in TF")
         self._tracked.publish(humans.tracked_message((face.id for face in faces.faces), header))
         self._topics.keep(self._tracker.ids)
         for face in faces.faces:

@@ -209,13 +209,16 @@ class FaceTracker:
         for track in self._tracks:
             readings += self._read(image, track.predicted(self._clock_s))
         readings = _distinct(readings)
-        seen = {}
-        for track, reading in assign(self._tracks, readings, self._clock_s):
-            track.hit(reading.roi, self._clock_s)
-            seen[track.id] = reading
+        found = {id(track): reading for track, reading in assign(self._tracks, readings, self._clock_s)}
+        seen: dict[str, Reading] = {}
         for track in self._tracks:
-            if track.id not in seen:
+            reading = found.get(id(track))
+            # The longest known have the first claim when a hidden face comes back, or fewer are wanted.
+            if reading is None or len(seen) == self._config.max_faces:
                 track.miss()
+            else:
+                track.hit(reading.roi, self._clock_s)
+                seen[track.id] = reading
         return seen
 
     def _read(self, image: NDArray[np.uint8], roi: Roi) -> list[Reading]:
