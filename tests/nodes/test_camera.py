@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fabg_msgs.msg import Timing
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Bool
+from tests.conftest import wait_until
 from tf2_msgs.msg import TFMessage
 
 from fabg.errors import ConfigError
@@ -22,7 +23,6 @@ from fabg.ros.node import LATCHED, NEWEST_ONLY
 from fabg.ros.params import build, entries
 from fabg.ros.time import seconds
 from fabg.ros.transforms import STATIC
-from tests.conftest import wait_until
 
 CALIBRATION = """
 image_width: 640
@@ -102,7 +102,7 @@ def test_an_impossible_calibration_is_refused(tmp_path, text, said):
     path.write_text(text)
     with pytest.raises(ConfigError, match=said):
         load_calibration(str(path), (640, 480))
-    with pytest.raises(ConfigError, match="none.yaml"):
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
         load_calibration(str(tmp_path / "none.yaml"), (640, 480))
 
 

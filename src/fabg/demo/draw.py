@@ -1,0 +1,270 @@
+"""The picture of one moment: the person with what was read, the robot beside them, the delay below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fabg.demo.analysis import EXPRESSIONS, age_at, robot_share, state_at
+from fabg.demo.record import Recording, SeenFace, latest
+from fabg.expression import INDEX
+from fabg.perception.pictures import fitted
+from fabg.robot.model import RobotModel
+
+Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+PANEL_W = 640
+STRIP_H = 72
+PERSON: Colour = (255, 178, 62)
+ROBOT: Colour = (64, 206, 222)
+INK: Colour = (232, 238, 242)
+FAINT: Colour = (138, 152, 163)
+GROUND: Colour = (14, 20, 26)
+
+# Polylines through the 70 points of hri_msgs/FacialLandmarks.
+_CONTOURS: tuple[tuple[tuple[int, ...], bool], ...] = (
+    (tuple(range(17)), False),
+    (tuple(range(17, 22)), False),
+    (tuple(range(22, 27)), False),
+    (tuple(range(27, 31)), False),
+    (tuple(range(31, 36)), False),
+    (tuple(range(36, 42)), True),
+    (tuple(range(42, 48)), True),
+    (tuple(range(48, 60)), True),
+    (tuple(range(60, 68)), True),
+)
+_SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
+_SPARK_S = 6.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes of the parts, px; all even, as video wants them."""
+
+    panel_h: int
+
+    @classmethod
+    def of(cls, size: tuple[int, int]) -> Layout:
+        """Return the layout for input images of `size` (width, height)."""
+        wanted = PANEL_W * size[1] / size[0]
+        return cls(int(min(max(wanted, 360), 640)) // 2 * 2)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the whole picture."""
+        return 2 * PANEL_W, self.panel_h + STRIP_H
+
+
+class Painter:
+    """Draws moments of one recording.
+
+    Parameters
+    ----------
+    recording
+        What to draw.
+    robot
+        Joint table.
+    view
+        Draws the robot: has ``set_positions(q)`` and ``render(camera)``.
+    """
+
+    def __init__(self, recording: Recording, robot: RobotModel, view: Any) -> None:
+        self.recording, self.robot, self.view = recording, robot, view
+        self.layout = Layout.of(recording.size)
+        self._age_t, self._age_ms = age_at(recording, "actuation")
+        order = np.argsort(self._age_t)
+        self._age_t, self._age_ms = self._age_t[order], self._age_ms[order]
+
+    def picture(self, t: float) -> Picture:
+        """Return the picture `t` s after the first image, RGB (height, width, 3)."""
+        canvas = np.empty((self.layout.size[1], self.layout.size[0], 3), dtype=np.uint8)
+        canvas[:] = GROUND
+        height = self.layout.panel_h
+        canvas[:height, :PANEL_W] = self.person(t)
+        canvas[:height, PANEL_W:] = self.robot_picture(t)
+        canvas[:height, PANEL_W - 1 : PANEL_W + 1] = GROUND
+        self._strip(canvas, t)
+        return canvas
+
+    # The person ----------------------------------------------------------------------------------
+
+    def person(self, t: float) -> Picture:
+        """Return the input at `t` with what was read from it."""
+        r = self.recording
+        index = latest(r.image_stamps, r.start_s + t + 1e-4)
+        index = 0 if index is None else index
+        stamp_s = r.image_stamps[index]
+        image = r.images.read(index)
+        panel = fitted(image, (PANEL_W, self.layout.panel_h)).copy()
+        height, width = image.shape[:2]
+        scale = min(PANEL_W / width, self.layout.panel_h / height)
+        origin = ((PANEL_W - width * scale) / 2, (self.layout.panel_h - height * scale) / 2)
+        sight = r.sight_at(stamp_s)
+        attended = sight.nearest if sight else None
+        for face in sight.faces if sight else ():
+            self._face(panel, face, stamp_s, (width, height), scale, np.array(origin), face is attended)
+        shares = [float(attended.shapes[[INDEX[s] for s in shapes]].mean()) for _, shapes, _ in EXPRESSIONS] if attended else None
+        _bars(panel, "person", shares, PERSON, left=True)
+        return panel
+
+    def _face(
+        self,
+        panel: Picture,
+        face: SeenFace,
+        stamp_s: float,
+        size: tuple[int, int],
+        scale: float,
+        origin: NDArray[np.float64],
+        attended: bool,
+    ) -> None:
+        colour = PERSON if attended else FAINT
+        points = self.recording.landmarks.get((stamp_s, face.id))
+        if points is not None:
+            # Pixel centres lie at whole numbers; the points are shares of the image's extent.
+            on_panel = (points * size - 0.5) * scale + origin
+            lines = panel.copy()
+            for line, closed in _CONTOURS:
+                _polyline(lines, on_panel[list(line)], colour, closed=closed)
+            for pupil in on_panel[68:70]:
+                _dot(lines, pupil, 3.0, INK)
+            cv2.addWeighted(lines, 0.75, panel, 0.25, 0.0, dst=panel)
+        x, y, w, h = face.box
+        corner, extent = np.array([x, y]) * scale + origin, np.array([w, h]) * scale
+        _brackets(panel, corner, corner + extent, colour)
+        _text(panel, (corner[0], corner[1] - 20), face.id, colour, 15, shadow=True)
+        camera = self.recording.camera
+        if camera is not None and attended and face.pose[2, 3] > 0.05:
+            tip = face.pose[:3, 3] + 0.16 * face.pose[:3, 0]
+            ends = [
+                (np.array([camera.fx * p[0] / p[2] + camera.cx, camera.fy * p[1] / p[2] + camera.cy]) * scale + origin)
+                for p in (face.pose[:3, 3], tip)
+                if p[2] > 0.02
+            ]
+            if len(ends) == 2:
+                _polyline(panel, np.array(ends), ROBOT, thickness=2)
+                _dot(panel, ends[1], 5.0, ROBOT)
+
+    # The robot -----------------------------------------------------------------------------------
+
+    def robot_picture(self, t: float) -> Picture:
+        """Return the robot as its joints were measured at `t`."""
+        q = self.recording.joints_at(self.recording.start_s + t)
+        self.view.set_positions(self.robot.neutral if q is None else q)
+        panel = np.ascontiguousarray(self.view.render(camera="face"))
+        shares = None
+        if q is not None:
+            shares = [float(robot_share(q, names, self.robot)[0]) for _, _, names in EXPRESSIONS]
+        _bars(panel, "robot", shares, ROBOT, left=False)
+        return panel
+
+    # Below ---------------------------------------------------------------------------------------
+
+    def _strip(self, canvas: Picture, t: float) -> None:
+        r, top, width = self.recording, self.layout.panel_h, 2 * PANEL_W
+        done = int(width * min(t / max(r.duration_s, 1e-6), 1.0))
+        canvas[top : top + 3] = (34, 44, 53)
+        canvas[top : top + 3, :done] = ROBOT
+        minutes, seconds = divmod(t, 60)
+        _text(canvas, (20, top + 14), f"{int(minutes)}:{seconds:04.1f}", INK, 26)
+        _text(canvas, (20, top + 46), r.input_name[:34], FAINT, 14)
+
+        known = np.flatnonzero((self._age_t <= t) & (self._age_t > t - _SPARK_S))
+        _text(canvas, (330, top + 46), "image to servo command", FAINT, 14)
+        recent = known[-5:]
+        _text(canvas, (330, top + 14), f"{np.median(self._age_ms[recent]):.0f} ms" if len(recent) else "-", INK, 26)
+        self._spark(canvas, known, t, (500, top + 16, 280, 42))
+
+        status = state_at(r, r.start_s + t)
+        if status is not None:
+            said = status.state + (f" {status.source}" if status.source and status.state == "following" else "")
+            _text(canvas, (840, top + 14), said, INK, 22)
+            _text(canvas, (840, top + 46), "what the robot does", FAINT, 14)
+        _text(canvas, (width - 74, top + 22), "fabg", ROBOT, 24)
+
+    def _spark(self, canvas: Picture, known: NDArray[np.intp], t: float, box: tuple[int, int, int, int]) -> None:
+        x, y, width, height = box
+        top_ms = max(float(np.percentile(self._age_ms, 99)) if len(self._age_ms) else 1.0, 1.0) * 1.15
+        _polyline(canvas, np.array([[x, y + height], [x + width, y + height]]), (44, 56, 66))
+        if len(known) > 1:
+            across = x + width * (1 - (t - self._age_t[known]) / _SPARK_S)
+            up = y + height * (1 - np.clip(self._age_ms[known] / top_ms, 0, 1))
+            _polyline(canvas, np.stack([across, up], axis=1), PERSON)
+
+
+# Strokes and letters ---------------------------------------------------------------------------------
+
+
+def _polyline(image: Picture, points: Any, colour: Colour, *, closed: bool = False, thickness: int = 1) -> None:
+    fixed = np.rint(np.asarray(points, dtype=np.float64) * (1 << _SHIFT)).astype(np.int32)
+    cv2.polylines(image, [fixed.reshape(-1, 1, 2)], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def _dot(image: Picture, at: Any, diameter: float, colour: Colour) -> None:
+    scale = 1 << _SHIFT
+    center = (round(float(at[0]) * scale), round(float(at[1]) * scale))
+    cv2.circle(image, center, round(diameter / 2 * scale), colour, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _brackets(image: Picture, low: NDArray[np.float64], high: NDArray[np.float64], colour: Colour) -> None:
+    """Draw the four corners of a box."""
+    arm = float(np.min(high - low)) * 0.16
+    for sx, sy in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        corner = np.array([(low, high)[sx][0], (low, high)[sy][1]])
+        dx, dy = (arm if sx == 0 else -arm), (arm if sy == 0 else -arm)
+        _polyline(image, [corner + [dx, 0], corner, corner + [0, dy]], colour, thickness=2)
+
+
+def _bars(panel: Picture, title: str, shares: Sequence[float] | None, colour: Colour, *, left: bool) -> None:
+    """Draw what a face does, one bar an expression, in a lower corner."""
+    row, width, bar = 21, 196, 84
+    height = row * (len(EXPRESSIONS) + 1) + 14
+    x = 14 if left else panel.shape[1] - width - 14
+    y = panel.shape[0] - height - 14
+    card = panel[y : y + height, x : x + width]
+    card[:] = (card * 0.38 + np.array(GROUND) * 0.62).astype(np.uint8)
+    _text(panel, (x + 12, y + 7), title, colour, 14)
+    for k, (name, _, _) in enumerate(EXPRESSIONS):
+        top = y + 7 + row * (k + 1)
+        _text(panel, (x + 12, top), name, INK if shares else FAINT, 13)
+        start, middle = x + width - bar - 12, top + 9
+        cv2.rectangle(panel, (start, middle - 3), (start + bar, middle + 3), (58, 70, 80), -1)
+        if shares is not None:
+            filled = round(bar * min(max(shares[k], 0.0), 1.0))
+            cv2.rectangle(panel, (start, middle - 3), (start + filled, middle + 3), colour, -1)
+
+
+@lru_cache(maxsize=2048)
+def _glyphs(text: str, size: int) -> NDArray[np.float32]:
+    """Return the coverage (0..1) of a line of text."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = font.getbbox(text)
+    mask = Image.new("L", (int(right) + 2, int(bottom) + 2), 0)
+    del left, top
+    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=font)
+    return np.asarray(mask, dtype=np.float32) / 255.0
+
+
+def _text(image: Picture, at: tuple[float, float], text: str, colour: Colour, size: int, *, shadow: bool = False) -> None:
+    """Write a line of text, its upper left corner at `at`; what lies outside is cut off."""
+    if not text:
+        return
+    if shadow:
+        _text(image, (at[0] + 1, at[1] + 1), text, (0, 0, 0), size)
+    cover = _glyphs(text, size)
+    x, y = round(at[0]), round(at[1])
+    x0, y0 = max(x, 0), max(y, 0)
+    x1, y1 = min(x + cover.shape[1], image.shape[1]), min(y + cover.shape[0], image.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    share = cover[y0 - y : y1 - y, x0 - x : x1 - x, None]
+    under = image[y0:y1, x0:x1]
+    image[y0:y1, x0:x1] = np.rint(under * (1 - share) + np.array(colour, dtype=np.float32) * share).astype(np.uint8)

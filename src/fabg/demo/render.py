@@ -1,0 +1,149 @@
+"""A recording made a video: pieces of it painted and encoded side by side, then joined."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from fabg.demo.draw import PANEL_W, Layout, Painter
+from fabg.demo.record import Recording
+from fabg.robot.model import RobotModel, load_robot
+
+View = Callable[[RobotModel, tuple[int, int]], Any]
+"""Opens what draws the robot, at a size (width, height): see `fabg.demo.draw.Painter`."""
+
+_PIECE_S = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+def twin_view(robot: RobotModel, size: tuple[int, int]) -> Any:
+    """Open the MuJoCo twin."""
+    from fabg.robot.twin import Twin
+
+    return Twin(robot, size=size, quality="picture")
+
+
+def frame_rate(fps: float) -> Fraction:
+    """Return the video's rate: that of the input, at most 60 images a second."""
+    return Fraction(min(max(fps, 1.0), 60.0)).limit_denominator(1001)
+
+
+def render_video(
+    recording: Recording,
+    path: Path,
+    *,
+    view: View = twin_view,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write the video of a recording (H.264, yuv420p).
+
+    Parameters
+    ----------
+    path
+        Where to write; pieces are kept beside it while it is made.
+    view
+        Must be a function of a module: it is called in other processes.
+    workers
+        Processes; by default one a core, at most 4.
+    on_progress
+        Called with (images painted, images in all).
+    """
+    rate = frame_rate(recording.fps)
+    total = max(round(recording.duration_s * rate), 1)
+    step = max(round(_PIECE_S * rate), 1)
+    spans = [(first, min(first + step, total)) for first in range(0, total, step)]
+    pieces = [path.with_name(f".{path.stem}-{first:07d}.mp4") for first, _ in spans]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or min(cores, 4), len(spans))
+    done = 0
+    # A fresh interpreter for each worker: GL and ROS do not survive a fork.
+    pool = ProcessPoolExecutor(
+        count, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(recording, view)
+    )
+    try:
+        jobs = {pool.submit(_paint, piece, span, rate): span for piece, span in zip(pieces, spans, strict=True)}
+        for job in as_completed(jobs):
+            job.result()
+            done += jobs[job][1] - jobs[job][0]
+            on_progress(done, total)
+        pool.shutdown()
+        join(pieces, path, rate)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for piece in pieces:
+            piece.unlink(missing_ok=True)
+
+
+_work: dict[str, Any] = {}
+
+
+def _begin(recording: Recording, view: View) -> None:
+    """Prepare a worker; what can fail is opened with the first piece, where the error is told."""
+    # The parent handles Ctrl-C; if it is killed outright, the kernel ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    cv2.setNumThreads(1)
+    _work.update(recording=recording, view=view)
+
+
+def _paint(path: Path, span: tuple[int, int], rate: Fraction) -> None:
+    if "painter" not in _work:
+        recording, robot = _work["recording"], load_robot()
+        size = (PANEL_W, Layout.of(recording.size).panel_h)
+        _work["painter"] = Painter(recording, robot, _work["view"](robot, size))
+    painter: Painter = _work["painter"]
+    write_video(path, (painter.picture(float(k / rate)) for k in range(*span)), painter.layout.size, rate)
+
+
+def write_video(path: Path, pictures: Any, size: tuple[int, int], rate: Fraction) -> None:
+    """Encode RGB pictures of `size` (width, height; even) as H.264, yuv420p."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        options = {"crf": "21", "preset": "veryfast", "threads": "1"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        # Players assume these for HD; said, nobody need assume.
+        stream.codec_context.colorspace, stream.codec_context.color_range = 1, 1
+        for k, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+            frame.pts, frame.time_base = k, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def join(pieces: Sequence[Path], path: Path, rate: Fraction) -> None:
+    """Put pieces of video of the same kind one after the other, without encoding anew."""
+    import av
+
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
+        target: Any = None
+        offset_s = Fraction(0)
+        for piece in pieces:
+            with av.open(str(piece)) as container:
+                source = container.streams.video[0]
+                if target is None:
+                    target = out.add_stream_from_template(source)
+                shift = round(offset_s / source.time_base)
+                for packet in container.demux(source):
+                    if packet.dts is None:
+                        continue
+                    packet.dts += shift
+                    packet.pts += shift
+                    packet.stream = target
+                    out.mux(packet)
+                offset_s += Fraction(source.frames) / rate

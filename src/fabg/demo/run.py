@@ -1,0 +1,307 @@
+"""``fabg demo``: bring up the graph on an input, watch it, and write a report of what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from rich.console import Console
+
+from fabg.demo.analysis import summarise
+from fabg.demo.record import JpegStore, Recording
+from fabg.demo.show import Meter, live, percent
+from fabg.errors import ConfigError, EnvironmentProblem, InputError
+from fabg.paths import checkout_dir, runs_dir
+from fabg.perception.sources import is_live, open_source
+from fabg.robot.model import load_robot
+
+LIVE_S = 30.0
+"""How long a camera is watched when nothing else is said."""
+AFTER_END_S = 1.0
+START_S = 60.0
+"""Longest wait for the graph."""
+SILENCE_S = 15.0
+"""Without an image for this long the run ends."""
+LARGEST = (1280, 960)
+"""Larger images are reduced to fit, px."""
+
+FACELESS = "no face was seen: name an input in which a face is at least 20 px wide and lit"
+
+
+@dataclass(frozen=True)
+class Input:
+    """What will be played."""
+
+    spec: str
+    name: str
+    fps: float
+    size: tuple[int, int]
+    live: bool
+
+
+def run_demo(
+    *,
+    input: str | None = None,
+    out: Path | None = None,
+    seconds: float | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Let the simulated robot mirror a face, and return the path of the report.
+
+    Parameters
+    ----------
+    input
+        As for `fabg.perception.sources.open_source`; the bundled clip by default.
+    out
+        Folder of the report, new or empty; ``runs/<stamp>`` by default. It appears only when all is done.
+    seconds
+        Stop after this long; by default a file ends by itself and a camera after 30 s.
+    console
+        Where progress is shown; standard error by default.
+
+    Raises
+    ------
+    InputError
+        When the input cannot be used.
+    ConfigError
+        When `out` is not empty.
+    EnvironmentProblem
+        When the graph does not come up.
+    KeyboardInterrupt
+        On Ctrl-C; no process and no file is left behind.
+    """
+    console = console or Console(stderr=True)
+    began_s = time.monotonic()
+    chosen = _examine(input or "clip")
+    if seconds is None and chosen.live:
+        seconds = LIVE_S
+    first = not any(runs_dir().glob("*/report.html"))
+    with _terminable(), RunFolder(out) as folder:
+        recording = _record(chosen, folder.partial, seconds, console)
+        _write(recording, folder.partial, console)
+        finished = folder.keep()
+    for warning in recording.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+    if first:
+        _tell_setup(console, time.monotonic() - began_s)
+    return finished / "report.html"
+
+
+# Input and output ------------------------------------------------------------------------------------
+
+
+def _examine(spec: str) -> Input:
+    """Open the input once here: what is wrong with it is told before anything starts."""
+    with closing(open_source(spec)) as source:
+        factor = min(LARGEST[0] / source.size[0], LARGEST[1] / source.size[1], 1.0)
+        size = round(source.size[0] * factor), round(source.size[1] * factor)
+        return Input(spec, source.name, source.fps, size, is_live(spec))
+
+
+class RunFolder:
+    """A folder that appears under its name only when `keep` is called; else nothing is left.
+
+    Parameters
+    ----------
+    out
+        The final folder; ``runs/<stamp>`` by default.
+    """
+
+    def __init__(self, out: Path | None) -> None:
+        if out is None:
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            taken = [p.name for p in runs_dir().glob(f"*{stamp}*")]
+            out = runs_dir() / (f"{stamp}-{os.getpid()}" if taken else stamp)
+        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigError(f"--out {str(out)!r} exists and is not empty: name a new folder, or empty it")
+        self.final = out.absolute()
+        self.partial = self.final.with_name(f".{self.final.name}.partial")
+
+    def __enter__(self) -> RunFolder:
+        """Make the hidden folder."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self._made = [p for p in self.partial.parents if not p.exists()]
+        try:
+            self.partial.mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError(f"--out {str(self.final)!r} cannot be written: {error.strerror}") from error
+        return self
+
+    def keep(self) -> Path:
+        """Give the folder its name."""
+        if self.final.exists():
+            self.final.rmdir()
+        self.partial.rename(self.final)
+        return self.final
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove what was not kept."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+        for parent in self._made:
+            if not any(parent.iterdir()):
+                parent.rmdir()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM clean up as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# The run ---------------------------------------------------------------------------------------------
+
+
+def _record(chosen: Input, folder: Path, seconds: float | None, console: Console) -> Recording:
+    """Run the graph on the input and keep what happens."""
+    from fabg.ros.bringup import Graph
+    from fabg.ros.demo_recorder import DemoRecorder
+
+    logs = folder / "logs"
+    logs.mkdir()
+    recording = Recording(
+        chosen.name, chosen.fps, chosen.size, load_robot().names, JpegStore(folder / ".images")
+    )
+    # Two demonstrations, or a robot at work, must not hear each other.
+    domain = int(os.environ.get("ROS_DOMAIN_ID") or 40 + os.getpid() % 60)
+    camera = {
+        "source": chosen.spec,
+        "width": chosen.size[0],
+        "height": chosen.size[1],
+        "jpeg_quality": 90,
+        "autostart": False,  # it begins when everybody is listening
+    }
+    events: list[str] = []
+
+    def on_event(name: str, text: str) -> None:
+        events.append(f"{name} {text}")
+        console.print(f"[yellow]{name}[/] {text}", highlight=False)
+
+    with (
+        DemoRecorder(recording, domain_id=domain) as recorder,
+        Graph(
+            overrides={"camera": camera},
+            environment={"ROS_DOMAIN_ID": str(domain)},
+            on_line=lambda name, line: None,
+            on_event=on_event,
+            log_dir=logs,
+        ) as graph,
+    ):
+
+        def check() -> None:
+            for child in graph.supervisor.poll():
+                if child.status:
+                    said = "\n  ".join(child.tail[-5:]) or "it said nothing"
+                    raise EnvironmentProblem(
+                        f"the node {child.name} ended with status {child.status}; it said:\n  {said}\n"
+                        "`fabg doctor` examines this machine"
+                    )
+            if recorder.failure is not None:
+                raise EnvironmentProblem(f"the recorder failed: {recorder.failure}") from recorder.failure
+
+        with console.status(f"starting the graph (ROS_DOMAIN_ID={domain})"):
+            _wait_for_graph(recorder.missing, check)
+            recorder.start_camera()
+        end_s = None if seconds is None else time.monotonic() + seconds
+        over_s: float | None = None
+        with live(console, chosen.name, seconds) as meter:
+            while not _over(recording, recorder.ended.is_set(), recorder.last_image_s, over_s, end_s):
+                if recorder.ended.is_set() and over_s is None:
+                    over_s = time.monotonic() + AFTER_END_S
+                check()
+                meter.update(recorder.progress())
+                time.sleep(0.1)
+        recording.restarts = {name: child.restarts for name, child in graph.supervisor.children.items()}
+    if not recording.image_stamps:
+        raise InputError(
+            f"no image of {chosen.name} arrived within {SILENCE_S:.0f} s: look at it with `fabg up --input "
+            f"{chosen.spec}`, or name another input"
+        )
+    if not any(sight.faces for sight in recording.sights):
+        recording.warnings.append(FACELESS)
+    return recording
+
+
+def _over(
+    recording: Recording, ended: bool, last_image_s: float, over_s: float | None, end_s: float | None
+) -> bool:
+    now = time.monotonic()
+    if (over_s is not None and now >= over_s) or (end_s is not None and now >= end_s):
+        return True
+    if not ended and now - last_image_s > SILENCE_S:
+        recording.warnings.append(f"the run was ended: no image came for {SILENCE_S:.0f} s")
+        return True
+    return False
+
+
+def _wait_for_graph(missing: object, check: object) -> None:
+    assert callable(missing) and callable(check)
+    deadline = time.monotonic() + START_S
+    while lacking := missing():
+        check()
+        if time.monotonic() > deadline:
+            raise EnvironmentProblem(
+                f"the graph did not come up within {START_S:.0f} s: {', '.join(lacking)} did not answer; "
+                "`fabg doctor` examines this machine"
+            )
+        time.sleep(0.05)
+
+
+# The report ------------------------------------------------------------------------------------------
+
+
+def _write(recording: Recording, folder: Path, console: Console) -> None:
+    """Write video, summary and report into `folder`."""
+    from fabg.demo.render import render_video
+    from fabg.demo.report import provenance, write_report
+
+    robot = load_robot()
+    with percent(console, "painting the video") as bar:
+        render_video(recording, folder / "demo.mp4", on_progress=bar.update)
+    with console.status("writing the report"):
+        summary = summarise(recording, robot) | provenance()
+        (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        write_report(recording, robot, summary, folder)
+        recording.images.path.unlink(missing_ok=True)
+
+
+def _tell_setup(console: Console, run_s: float) -> None:
+    """On the first run, say what the installation took."""
+    root = checkout_dir()
+    note = root / ".cache" / "setup.json" if root else None
+    if note is None or not note.is_file():
+        return
+    try:
+        setup = json.loads(note.read_text())
+        megabytes, setup_s = float(setup["installed_mb"]), float(setup["seconds"])
+    except (ValueError, KeyError, TypeError):
+        return  # a note of another version: nothing depends on it
+    console.print(
+        f"installed: {megabytes:.0f} MB in {setup_s:.0f} s; from installation to report: {setup_s + run_s:.0f} s",
+        highlight=False,
+    )
+
+
+__all__ = ["Input", "Meter", "RunFolder", "run_demo"]
