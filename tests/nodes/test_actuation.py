@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from diagnostic_msgs.msg import DiagnosticArray
 from fabg_msgs.msg import ActuationStatus, ExpressionChunk, OperatorFrame, Timing
 from fabg_msgs.srv import EStop
 from sensor_msgs.msg import JointState
@@ -105,6 +106,7 @@ OPEN = expression.from_mapping({"jawOpen": 1.0, "headYaw": 0.5})
 
 
 def test_commands_flow_and_a_lost_source_is_held_then_neutral(probe, start):
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
     _, robot = start()
     wait_until(lambda: robot.state() is not None, "a status")
     robot.policy = OPEN
@@ -122,6 +124,9 @@ def test_commands_flow_and_a_lost_source_is_held_then_neutral(probe, start):
         t.sec + t.nanosec * 1e-9 for t in (timing.header.stamp, timing.received, timing.finished)
     )
     assert origin <= received <= finished < origin + 1.0
+
+    wait_until(lambda: diagnostics and diagnostics[-1].status[0].level == b"\0", "healthy diagnostics")
+    assert {v.key for v in diagnostics[-1].status[0].values} >= {"rate_hz", "age_ms_p95", "work_ms_p95"}
 
     robot.status.clear()
     robot.policy = None

@@ -26,6 +26,7 @@ from fabg.robot.model import load_robot
 from fabg.robot.safety import SafetyConfig
 from fabg.ros.actuation import status_to_message, trajectory_to_message
 from fabg.ros.convert import chunk_from_message
+from fabg.ros.executor import light_executor
 from fabg.ros.joints import positions_from_message
 from fabg.ros.node import NEWEST_ONLY, FabgNode, run
 from fabg.ros.params import param
@@ -140,7 +141,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         self._origins[source] = (origin, now_s)
         return True
 
-    def _pass_time(self) -> None:
+    def _pass_time(self, _: object = None) -> None:
         if not self._arbiter.stopped:
             now_s = self.now_s()
             self._arbiter.offer("idle", self._idle.predict(Observation(now_s)), now_s, now_s)
@@ -163,7 +164,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
             self._report()
         return response
 
-    def _tick(self) -> None:
+    def _tick(self, _: object = None) -> None:
         began_s, period_s = time.monotonic(), 1.0 / self.config.rate_hz
         # A steady clock for durations: the ROS clock may be set.
         dt_s = period_s if self._last_tick_s is None else began_s - self._last_tick_s
@@ -183,7 +184,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         else:
             self._commands.publish(trajectory_to_message(angles, self._robot, 1.0 / self.config.rate_hz))
 
-    def _report(self) -> None:
+    def _report(self, _: object = None) -> None:
         self._status.publish(
             status_to_message(self._last, self._arbiter, self._actuator.limit_hits, self.get_clock().now())
         )
@@ -191,7 +192,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
 
 def main() -> int:
     """Run the node."""
-    return run(ActuationNode)
+    return run(ActuationNode, executor=light_executor())
 
 
 if __name__ == "__main__":
