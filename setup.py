@@ -1,9 +1,12 @@
 """Build as an ament_python package (colcon) or with pip; versions are pinned in requirements/."""
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
+_LINES = (Path(__file__).parent / "requirements" / "runtime.txt").read_text().splitlines()
+REQUIREMENTS = [line.split("==")[0] for line in _LINES if line and not line.startswith("#")]
 NODES = ("camera", "face", "policy", "actuation", "robot_sim", "monitor")
 
 setup(
@@ -23,7 +26,7 @@ setup(
         ("share/fabg/urdf", glob("urdf/*")),
     ],
     # ROS itself comes from the distribution or from requirements/ros.txt, never from here.
-    install_requires=["numpy", "pyyaml", "typer", "rich"],
+    install_requires=REQUIREMENTS,
     entry_points={
         "console_scripts": [
             "fabg = fabg.cli:main",
