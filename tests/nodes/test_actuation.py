@@ -200,6 +200,15 @@ def test_the_e_stop_stops_within_ticks_latches_and_replays_nothing(probe, start)
     wait_until(lambda: robot.pose[JAW] > 0.9 * ROBOT.upper[JAW], "new commands to be obeyed")
 
 
+def test_started_stopped_it_moves_only_after_a_reset(probe, start):
+    _, robot = start(start_stopped=True)
+    robot.policy = OPEN
+    wait_until(lambda: robot.state() == ActuationStatus.STOPPED and robot.status[-1].refused > 3, "STOPPED")
+    assert not robot.commands
+    assert not _estop(probe, EStop.Request.RESET).latched
+    wait_until(lambda: robot.pose[JAW] > 0.9 * ROBOT.upper[JAW], "the policy to be followed")
+
+
 def test_the_operator_outranks_the_policy_and_only_measured_entries_count(probe, start):
     _, robot = start()
     robot.policy = OPEN

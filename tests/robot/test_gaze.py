@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabg import expression
@@ -64,6 +64,7 @@ def test_after_a_gaze_shift_the_eyes_are_there_first_and_the_neck_follows():
 small = st.floats(-0.2, 0.2)
 
 
+@settings(deadline=None)
 @given(st.tuples(small, small, small), st.tuples(small, small, small, small), st.tuples(small, small, small))
 def test_the_gaze_is_conserved_whatever_the_neck_does(head, eyes, neck):
     """Also with roll, and for each eye by itself."""
@@ -122,6 +123,7 @@ def test_a_faster_clock_gives_the_same_neck():
     assert np.allclose(a[expression.HEAD], b[expression.HEAD])
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.floats(0.25, 5.0), st.floats(-1.0, 1.0), st.floats(-0.8, 0.8)).map(
         lambda p: np.array([p[0], p[1] * p[0], p[2] * p[0]])

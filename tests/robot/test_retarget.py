@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabg import expression
@@ -62,6 +62,7 @@ def test_the_resting_face_is_the_neutral_pose():
     assert np.array_equal(RETARGETER.to_joints(expression.neutral()), ROBOT.neutral)
 
 
+@settings(deadline=None)
 @given(vectors)
 def test_commands_lie_within_the_limits_and_what_a_pose_shows_is_kept(vector):
     joints = RETARGETER.to_joints(vector)
@@ -198,6 +199,7 @@ def test_every_step_does_what_its_name_says_and_is_undone(tmp_path):
         assert custom.to_joints(custom.to_expression(joints))[jaw] == pytest.approx(joints[jaw])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_bounded_least_squares_is_optimal(seed):
     """Against the conditions of Karush, Kuhn and Tucker, which are sufficient here."""

@@ -18,8 +18,8 @@ from trajectory_msgs.msg import JointTrajectory
 from fabg.errors import CommandRefused
 from fabg.policy.base import Chunk, Observation
 from fabg.policy.idle import IdlePolicy
-from fabg.robot.actuator import Actuator, ActuatorConfig, Tick
-from fabg.robot.arbiter import ArbiterConfig, Selection, State
+from fabg.robot.actuator import NOTHING_YET, Actuator, ActuatorConfig
+from fabg.robot.arbiter import ArbiterConfig
 from fabg.robot.commands import PartialFrames
 from fabg.robot.gaze import GazeConfig
 from fabg.robot.model import load_robot
@@ -34,7 +34,6 @@ from fabg.ros.time import seconds
 
 _IDLE_EVERY_S = 0.1
 _LONGEST_BRAKE_S = 0.5
-_NOTHING = Tick(None, Selection(State.WAITING, None, "", "no joint states yet"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,7 @@ class ActuationConfig:
     rate_hz: float = param(50.0, "commands a second", low=10.0, high=200.0)
     status_hz: float = param(10.0, "reports on /fabg/actuation/status a second", low=1.0, high=50.0)
     output: str = param("forward", "controller to command", choices=("forward", "trajectory"))
+    start_stopped: bool = param(False, "start with the e-stop engaged: nothing moves before a reset")
     idle: bool = param(False, "blink and look around when nobody commands")
     arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)
     gaze: GazeConfig = field(default_factory=GazeConfig)
@@ -57,8 +57,9 @@ class ActuationNode(FabgNode[ActuationConfig]):
 
     def __init__(self, **options: object) -> None:
         super().__init__("actuation", ActuationConfig, **options)
-        self._stop_reason: str | None = None  # outlives deactivation and clean-up
-        self._last = _NOTHING
+        # Outlives deactivation and clean-up.
+        self._stop_reason = "start_stopped is set" if self.config.start_stopped else None
+        self._last = NOTHING_YET
         self._last_tick_s: float | None = None
         self._origins: dict[str, tuple[Time, float]] = {}
 
@@ -96,7 +97,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         while not limiter.at_rest and time.monotonic() < end_s:
             self._send(limiter.stop(period_s).tolist())
             pause.wait(period_s)
-        self._last = _NOTHING
+        self._last = NOTHING_YET
 
     def _renew(self) -> None:
         c = self.config
@@ -107,7 +108,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         self._idle.reset()
         self._partial.reset()
         self._last_tick_s = None
-        self._last = _NOTHING
+        self._last = NOTHING_YET
         self._origins.clear()
 
     def _on_joints(self, message: JointState) -> None:

@@ -48,6 +48,10 @@ class Tick:
     fresh: bool = False
 
 
+NOTHING_YET = Tick(None, Selection(State.WAITING, None, "", "no joint states yet"))
+"""The state before the first tick."""
+
+
 class Actuator:
     """The way from expressions to servo commands.
 
