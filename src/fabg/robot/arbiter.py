@@ -1,16 +1,13 @@
 """Who may move the robot now: e-stop before teleop before policy before idle.
 
-                       joint states lost
-      WAITING  <────────────────────────────  any state
-         │ joint states come
-         ▼        command         source lost
-      HOLDING ──────────────► FOLLOWING ──────► HOLDING
-         │ hold_s over            ▲                │ hold_s over
-         ▼                        │ command        ▼
-     RETURNING ───────────────────┴──────────  RETURNING ──► NEUTRAL
-                  return_s over: NEUTRAL
+    WAITING ── joint states come ──► HOLDING ── hold_s over ──► RETURNING ── return_s over ──► NEUTRAL
+                                      │   ▲                         │                            │
+                              command │   │ source lost             │ command                    │ command
+                                      ▼   │                         ▼                            ▼
+                                    FOLLOWING  ◄────────────────────┴────────────────────────────┘
 
-     any state ── engage ──► STOPPED ── reset ──► HOLDING (old commands are forgotten)
+    any state ── joint states lost ──► WAITING
+    any state ── engage ──► STOPPED ── reset ──► HOLDING (old commands are forgotten)
 
 Pure logic: all times are handed in, in s on one clock.
 """
