@@ -67,9 +67,18 @@ def test_head_follows_as_in_a_mirror():
     turned = FACING @ rotation_from_ypr(0.4, 0, 0)
     mine = answer(MirrorPolicy(MirrorConfig(head_gain=1.0, look_share=0.0)), person(rotation=turned))
     assert mine["headYaw"] == pytest.approx(-0.4)
+    policy = MirrorPolicy(MirrorConfig(head_gain=1.0, look_share=0.0))
+    answer(policy, person(), t=1.0)
     nod = FACING @ rotation_from_ypr(0, 0.3, 0)
-    mine = answer(MirrorPolicy(MirrorConfig(head_gain=1.0, look_share=0.0)), person(rotation=nod))
-    assert mine["headPitch"] == pytest.approx(0.3)
+    assert answer(policy, person(rotation=nod), t=1.04)["headPitch"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_head_that_is_always_seen_from_below_is_not_taken_for_a_nod():
+    policy = MirrorPolicy(MirrorConfig(head_gain=1.0, look_share=0.0))
+    tilted = FACING @ rotation_from_ypr(0, -0.2, 0)
+    assert answer(policy, person(rotation=tilted), t=1.0)["headPitch"] == pytest.approx(0.0, abs=1e-9)
+    nod = FACING @ rotation_from_ypr(0, 0.1, 0)
+    assert answer(policy, person(rotation=nod), t=1.04)["headPitch"] == pytest.approx(0.3, abs=0.01)
 
 
 def test_nobody_there_means_nothing_to_do():

@@ -38,7 +38,7 @@ class MirrorConfig:
     look_share
         Share of the direction to the person that the neck turns to; the eyes do the rest, 0..1.
     baseline_s
-        Time constant with which a person's resting face is learnt, s.
+        Time constant with which a person's resting face and head pitch are learnt, s.
     switch_ratio
         Another person becomes the target when nearer than this ratio of the target's distance.
     """
@@ -89,6 +89,28 @@ class RestingFace:
         return np.clip((shapes - self._baseline) / (1.0 - self._baseline), 0.0, 1.0)
 
 
+class RestingPitch:
+    """Learns at which pitch a person holds their head, and takes it off.
+
+    A camera below or above the face, and the landmarker itself, tilt the reading by many degrees;
+    without this the robot would keep its chin in the air.
+    """
+
+    def __init__(self, time_constant_s: float) -> None:
+        self._time_constant_s = time_constant_s
+        self._mean: float | None = None
+        self._stamp_s = 0.0
+
+    def correct(self, pitch: float, stamp_s: float) -> float:
+        """Return the pitch relative to the resting pitch, rad."""
+        if self._mean is None:
+            self._mean, self._stamp_s = pitch, stamp_s
+        share = 1.0 - math.exp(-max(stamp_s - self._stamp_s, 0.0) / self._time_constant_s)
+        self._mean += share * (pitch - self._mean)
+        self._stamp_s = stamp_s
+        return pitch - self._mean
+
+
 class MirrorPolicy:
     """Take over expression and head of the nearest person, and keep eye contact."""
 
@@ -109,17 +131,21 @@ class MirrorPolicy:
     def reset(self) -> None:
         """Forget the person and their resting face."""
         self._target: str | None = None
-        self._rest: dict[str, RestingFace] = {}
+        self._rest: dict[str, tuple[RestingFace, RestingPitch]] = {}
 
     def predict(self, observation: Observation) -> Chunk | None:
         """Return one expression for the time of the image, or None when nobody is there."""
         person = self._choose(observation.people)
         if person is None:
             return None
-        rest = self._rest.setdefault(person.id, RestingFace(self.config.baseline_s))
+        if person.id not in self._rest:
+            self._rest[person.id] = RestingFace(self.config.baseline_s), RestingPitch(self.config.baseline_s)
+        face, pitch = self._rest[person.id]
+        head = np.array(_head_towards_robot(person))
+        head[1] = pitch.correct(head[1], observation.stamp_s)
         theirs = expression.neutral()
-        theirs[: expression.N_SHAPES] = rest.correct(person.blendshapes, observation.stamp_s) * self._gain
-        theirs[expression.HEAD] = self.config.head_gain * np.array(_head_towards_robot(person))
+        theirs[: expression.N_SHAPES] = face.correct(person.blendshapes, observation.stamp_s) * self._gain
+        theirs[expression.HEAD] = self.config.head_gain * head
         mine = expression.mirrored(theirs) if self.config.mirror_image else theirs
         self._look_at(mine, person.position_m)
         return Chunk(expression.checked(mine)[None], observation.stamp_s, 0.02, self.name)
