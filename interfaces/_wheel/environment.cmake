@@ -43,7 +43,10 @@ cmake_language(DEFER CALL _drop_foreign_include_folders)
 # Most of the compile time goes into the same headers: read them once for several generated files.
 function(_compile_several_files_at_once)
   foreach(_part IN ITEMS typesupport_fastrtps_c generator_py)
-    set_target_properties(${PROJECT_NAME}__rosidl_${_part} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    set(_target ${PROJECT_NAME}__rosidl_${_part})
+    if(TARGET ${_target})  # none in a package that has stepped aside
+      set_target_properties(${_target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    endif()
   endforeach()
 endfunction()
 cmake_language(DEFER CALL _compile_several_files_at_once)
