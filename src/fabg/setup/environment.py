@@ -173,7 +173,8 @@ class Setup:
             started = time.monotonic()
             before = read_stamp(layout)
             self._provide_system()
-            if not self._venv_works(before):
+            resumed = self._venv_works(before)
+            if not resumed:
                 before = {}
                 with self._progress.step("environment .venv"):
                     self._call([sys.executable, "-m", "venv", "--clear", str(layout.venv)], "venv")
@@ -186,7 +187,7 @@ class Setup:
             self._install(before, wanted)
             layout.stamp.write_text(json.dumps(wanted, indent=1) + "\n")
             if not before:
-                self._record(time.monotonic() - started)
+                self._record(time.monotonic() - started, resumed=resumed)
         return True
 
     def _nothing_to_do(self) -> bool:
@@ -291,10 +292,11 @@ class Setup:
         if code != 0:
             raise EnvironmentProblem(_failure(f"the step '{name}'", log))
 
-    def _record(self, seconds: float) -> None:
+    def _record(self, seconds: float, *, resumed: bool) -> None:
         size_mb = round(size_of(self.layout.venv) / 1e6)
         record = {
             "seconds": round(seconds, 1),
+            "resumed": resumed,  # after an interruption: the seconds are not those of a whole setup
             "installed_mb": size_mb,
             "extras": list(self.extras),
             "python": interfaces.python_tag(),
