@@ -12,7 +12,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fabg_msgs.msg import Timing
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Bool
-from tests.conftest import wait_until
 from tf2_msgs.msg import TFMessage
 
 from fabg.errors import ConfigError
@@ -23,6 +22,7 @@ from fabg.ros.node import LATCHED, NEWEST_ONLY
 from fabg.ros.params import build, entries
 from fabg.ros.time import seconds
 from fabg.ros.transforms import STATIC
+from tests.conftest import wait_until
 
 CALIBRATION = """
 image_width: 640
@@ -94,7 +94,10 @@ def test_a_calibration_is_scaled_to_the_images(tmp_path):
         (CALIBRATION.replace("image_width: 640", ""), "image_width"),
         (CALIBRATION.replace("image_width: 640", "image_width: 1280"), "aspect ratio"),
         (CALIBRATION.replace("600.0", ".nan"), "camera_matrix"),
-        (CALIBRATION.replace("camera_matrix: {rows: 3, cols: 3, data: [600.0,", "camera_matrix: {data: ["), "8 values"),
+        (
+            CALIBRATION.replace("camera_matrix: {rows: 3, cols: 3, data: [600.0,", "camera_matrix: {data: ["),
+            "8 values",
+        ),
     ],
 )
 def test_an_impossible_calibration_is_refused(tmp_path, text, said):
@@ -115,7 +118,9 @@ def test_images_come_stamped_described_and_end_latched(probe, node_process, fold
     timings = probe.collect(Timing, "/fabg/timing")
     early = probe.collect(Bool, "/camera/ended", LATCHED)
     began = probe.node.get_clock().now().nanoseconds * 1e-9
-    node_process("camera", source=str(folder), horizontal_fov_deg=90.0, **{"mount.yaw": math.pi / 2, "mount.x": 0.3})
+    node_process(
+        "camera", source=str(folder), horizontal_fov_deg=90.0, **{"mount.yaw": math.pi / 2, "mount.x": 0.3}
+    )
     wait_until(lambda: early and early[-1].data, "the end")
     late = probe.collect(Bool, "/camera/ended", LATCHED)
     wait_until(lambda: late, "the latched end")

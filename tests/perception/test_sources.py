@@ -404,7 +404,12 @@ def _reader(source, reopen, stopping=None):
     seen = []
     stopping = stopping or threading.Event()
     made = NewestReader(
-        source, reopen, lambda: seen.append(made.take()), stopping=stopping, retry_first_s=0.01, retry_most_s=0.02
+        source,
+        reopen,
+        lambda: seen.append(made.take()),
+        stopping=stopping,
+        retry_first_s=0.01,
+        retry_most_s=0.02,
     )
     return made, seen
 

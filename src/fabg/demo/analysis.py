@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fabg.demo.record import Recording, Sight, Status, nearest
+from fabg.demo.record import Recording, Status, nearest
 from fabg.expression import INDEX
 from fabg.geometry import rotation_from_ypr, ypr_from_rotation
 from fabg.latency import STAGES
@@ -35,7 +36,9 @@ class Follow:
     lag_ms: float
 
 
-def follow(leader_t: ArrayLike, leader: ArrayLike, follower_t: ArrayLike, follower: ArrayLike) -> Follow | None:
+def follow(
+    leader_t: ArrayLike, leader: ArrayLike, follower_t: ArrayLike, follower: ArrayLike
+) -> Follow | None:
     """Return how well, and how late, one signal follows another.
 
     Both are sampled on a common grid; where the leader is unknown for longer than 0.2 s nothing is
@@ -146,7 +149,7 @@ def pairs(recording: Recording, robot: RobotModel) -> list[Pair]:
 
 
 def mirrored_head(base_from_head: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return yaw, pitch and roll (rad) that a mirror shows of a head; zero when it faces the robot squarely."""
+    """Return yaw, pitch, roll (rad) that a mirror shows of a head; zero when it faces the robot squarely."""
     x, y = base_from_head[:2, 3]
     facing = rotation_from_ypr(math.atan2(-y, -x), 0.0, 0.0)
     yaw, pitch, roll = ypr_from_rotation(facing.T @ base_from_head[:3, :3])
@@ -211,7 +214,7 @@ def total(status: Sequence[Status], count: Callable[[Status], int]) -> int:
     if not status:
         return 0
     values = [0, *(count(s) for s in status)]
-    return sum(b - a if b >= a else b for a, b in zip(values, values[1:], strict=False))
+    return sum(b - a if b >= a else b for a, b in pairwise(values))
 
 
 def faces(recording: Recording) -> list[dict[str, Any]]:
@@ -222,7 +225,8 @@ def faces(recording: Recording) -> list[dict[str, Any]]:
         for face in sight.faces:
             seen.setdefault(face.id, []).append(sight.stamp_s - start)
     return [
-        {"id": i, "images": len(t), "first_s": round(t[0], 2), "last_s": round(t[-1], 2)} for i, t in seen.items()
+        {"id": i, "images": len(t), "first_s": round(t[0], 2), "last_s": round(t[-1], 2)}
+        for i, t in seen.items()
     ]
 
 
@@ -278,13 +282,17 @@ def summarise(recording: Recording, robot: RobotModel) -> dict[str, Any]:
 def key_moments(recording: Recording, robot: RobotModel, count: int = 6) -> list[tuple[float, str]]:
     """Return (s since the first image, what is seen) of telling moments, in the order of time.
 
-    The strongest moment of each expression and turn of the head, at least one second apart.
+    The strongest moment of each expression and turn of the head once the robot has had a second to
+    begin, at least one second apart.
     """
     ranked = []
     for pair in pairs(recording, robot):
-        if len(pair.person) == 0:
+        begun = pair.person_t >= 1.0
+        if not begun.any():
             continue
-        size = np.abs(pair.person - np.median(pair.person))
+        beyond = pair.person - np.median(pair.person)
+        # An expression is telling when it is strong; a head, whichever way it turns.
+        size = np.where(begun, beyond if pair.unit == "share" else np.abs(beyond), 0.0)
         scale = 1.0 if pair.unit == "share" else 1.5
         best = int(np.argmax(size))
         ranked.append((float(size[best]) * scale, float(pair.person_t[best]), pair.name))
@@ -299,16 +307,12 @@ def age_at(recording: Recording, stage: str) -> tuple[Series, Series]:
     """Return (s since the first image, age of the image in ms when `stage` was done)."""
     of = [t for t in recording.timings if t.stage == stage]
     start = recording.start_s
-    return np.array([t.origin_s - start for t in of]), np.array([(t.finished_s - t.origin_s) * 1e3 for t in of])
+    return np.array([t.origin_s - start for t in of]), np.array(
+        [(t.finished_s - t.origin_s) * 1e3 for t in of]
+    )
 
 
 def state_at(recording: Recording, stamp_s: float) -> Status | None:
     """Return the status nearest to `stamp_s`."""
     index = nearest([s.stamp_s for s in recording.status], stamp_s)
     return None if index is None else recording.status[index]
-
-
-def sight_near(recording: Recording, stamp_s: float) -> Sight | None:
-    """Return the sight nearest to `stamp_s`."""
-    index = nearest([s.stamp_s for s in recording.sights], stamp_s)
-    return None if index is None else recording.sights[index]

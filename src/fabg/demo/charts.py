@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +24,6 @@ class Line:
     t: Values
     values: Values
     css: str
-    label: str
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -43,7 +43,7 @@ def thinned(t: Values, values: Values, most: int = _MOST_POINTS) -> tuple[Values
         return t, values
     edges = np.linspace(0, len(t), most // 2 + 1).astype(int)
     keep: list[int] = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         if b > a:
             keep += sorted({a + int(np.argmin(values[a:b])), a + int(np.argmax(values[a:b]))})
     return t[keep], values[keep]
@@ -70,15 +70,22 @@ class _Frame:
         inner = self.height - _TOP - _BOTTOM
         return _TOP + (1 - (np.asarray(value, dtype=np.float64) - low) / max(high - low, 1e-9)) * inner
 
-    def svg(self, body: Sequence[str], *, title: str, unit_x: str, y_marks: Sequence[float] | None = None) -> str:
+    def svg(
+        self, body: Sequence[str], *, title: str, unit_x: str, y_marks: Sequence[float] | None = None
+    ) -> str:
         parts = [
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
             f'aria-label="{html.escape(title, quote=True)}">'
         ]
         for value in ticks(*self.y, 3) if y_marks is None else y_marks:
             y = float(self.up(value))
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(value)}</text>')
+            parts.append(
+                f'<line class="grid" x1="{_LEFT}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            )
+            parts.append(
+                f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
+                f"{_number(value)}</text>"
+            )
         marks = ticks(*self.x, 6)
         for k, value in enumerate(marks):
             unit = f" {unit_x}" if k == len(marks) - 1 else ""
@@ -95,7 +102,7 @@ def line_chart(
     title: str,
     y: tuple[float, float] | None = None,
     x: tuple[float, float] | None = None,
-    size: tuple[int, int] = (640, 150),
+    size: tuple[int, int] = (480, 132),
     hole_s: float = 0.5,
 ) -> str:
     """Return curves over time; where nothing is known for longer than `hole_s` the curve is broken."""
@@ -114,7 +121,8 @@ def line_chart(
         for part in _unbroken(line, hole_s):
             t, values = thinned(*part)
             points = " ".join(
-                f"{a:.1f},{b:.1f}" for a, b in zip(frame.across(t), frame.up(np.clip(values, *y)), strict=True)
+                f"{a:.1f},{b:.1f}"
+                for a, b in zip(frame.across(t), frame.up(np.clip(values, *y)), strict=True)
             )
             body.append(f'<polyline class="{line.css}" points="{points}"/>')
     return frame.svg(body, title=title, unit_x="s")
@@ -127,7 +135,13 @@ def _unbroken(line: Line, hole_s: float) -> list[tuple[Values, Values]]:
 
 
 def histogram(
-    values: ArrayLike, *, title: str, p50: float, p95: float, size: tuple[int, int] = (640, 150), bins: int = 48
+    values: ArrayLike,
+    *,
+    title: str,
+    p50: float,
+    p95: float,
+    size: tuple[int, int] = (480, 132),
+    bins: int = 48,
 ) -> str:
     """Return a histogram of delays (ms) with its median and 95th percentile marked."""
     values = np.asarray(values, dtype=np.float64)
@@ -138,11 +152,13 @@ def histogram(
     frame = _Frame(size, (0.0, right), (0.0, float(counts.max()) * 1.08))
     floor = float(frame.up(0.0))
     body = []
-    for count, a, b in zip(counts, edges, edges[1:], strict=False):
+    for count, a, b in zip(counts, edges[:-1], edges[1:], strict=True):
         if count:
             x, top = float(frame.across(a)), float(frame.up(count))
             wide = float(frame.across(b)) - x - 1
-            body.append(f'<rect class="bin" x="{x:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{floor - top:.1f}"/>')
+            body.append(
+                f'<rect class="bin" x="{x:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{floor - top:.1f}"/>'
+            )
     for value, name, anchor, shift in ((p50, "p50", "end", -4), (p95, "p95", "start", 4)):
         x = float(frame.across(value))
         body.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{floor:.1f}"/>')
@@ -153,19 +169,30 @@ def histogram(
     return frame.svg(body, title=title, unit_x="ms", y_marks=())
 
 
-def stage_bars(stages: Sequence[tuple[str, float, float]], *, title: str, width: int = 640) -> str:
-    """Return one row a stage: from the age at which the stage before was done to its own (p50, ms), and p95."""
+def stage_bars(stages: Sequence[tuple[str, float, float]], *, title: str, width: int = 480) -> str:
+    """Return one row a stage (name, p50 and p95 in ms): the median as a bar within that of the p95."""
     if not stages:
         return '<p class="none">nothing to show</p>'
-    row, left = 30, 92
+    row, left = 30, 84
     right = max(p95 for _, _, p95 in stages) * 1.12
-    scale = (width - left - 60) / max(right, 1e-6)
+    scale = (width - left - 56) / max(right, 1e-6)
     height = row * len(stages) + 8
-    parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(title, quote=True)}">']
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{html.escape(title, quote=True)}">'
+    ]
     for k, (name, p50, p95) in enumerate(stages):
         y = 4 + row * k
-        parts.append(f'<text class="stage" x="{left - 8}" y="{y + 17}" text-anchor="end">{html.escape(name)}</text>')
-        parts.append(f'<rect class="p95" x="{left}" y="{y + 6}" width="{p95 * scale:.1f}" height="14" rx="2"/>')
-        parts.append(f'<rect class="p50" x="{left}" y="{y + 6}" width="{p50 * scale:.1f}" height="14" rx="2"/>')
-        parts.append(f'<text class="tick" x="{left + p95 * scale + 6:.1f}" y="{y + 17}">{p50:.0f} / {p95:.0f}</text>')
+        parts.append(
+            f'<text class="stage" x="{left - 8}" y="{y + 17}" text-anchor="end">{html.escape(name)}</text>'
+        )
+        parts.append(
+            f'<rect class="p95" x="{left}" y="{y + 6}" width="{p95 * scale:.1f}" height="14" rx="2"/>'
+        )
+        parts.append(
+            f'<rect class="p50" x="{left}" y="{y + 6}" width="{p50 * scale:.1f}" height="14" rx="2"/>'
+        )
+        parts.append(
+            f'<text class="tick" x="{left + p95 * scale + 6:.1f}" y="{y + 17}">{p50:.0f} / {p95:.0f}</text>'
+        )
     return "".join([*parts, "</svg>"])

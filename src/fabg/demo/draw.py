@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fabg.demo.analysis import EXPRESSIONS, age_at, robot_share, state_at
 from fabg.demo.record import Recording, SeenFace, latest
@@ -62,6 +62,18 @@ class Layout:
         return 2 * PANEL_W, self.panel_h + STRIP_H
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """Where an image lies on its panel: from its pixels to the panel's."""
+
+    size: tuple[int, int]
+    scale: float
+    origin: NDArray[np.float64]
+
+    def __call__(self, pixels: ArrayLike) -> NDArray[np.float64]:
+        return np.asarray(np.asarray(pixels, dtype=np.float64) * self.scale + self.origin)
+
+
 class Painter:
     """Draws moments of one recording.
 
@@ -105,12 +117,18 @@ class Painter:
         panel = fitted(image, (PANEL_W, self.layout.panel_h)).copy()
         height, width = image.shape[:2]
         scale = min(PANEL_W / width, self.layout.panel_h / height)
-        origin = ((PANEL_W - width * scale) / 2, (self.layout.panel_h - height * scale) / 2)
+        # Pixel centres lie at whole numbers, in the image and on the panel.
+        origin = (np.array([PANEL_W - width * scale, self.layout.panel_h - height * scale]) + scale - 1) / 2
         sight = r.sight_at(stamp_s)
         attended = sight.nearest if sight else None
+        placed = _Placed((width, height), scale, origin)
         for face in sight.faces if sight else ():
-            self._face(panel, face, stamp_s, (width, height), scale, np.array(origin), face is attended)
-        shares = [float(attended.shapes[[INDEX[s] for s in shapes]].mean()) for _, shapes, _ in EXPRESSIONS] if attended else None
+            self._face(panel, face, r.landmarks.get((stamp_s, face.id)), placed, attended=face is attended)
+        shares = None
+        if attended is not None:
+            shares = [
+                float(attended.shapes[[INDEX[s] for s in shapes]].mean()) for _, shapes, _ in EXPRESSIONS
+            ]
         _bars(panel, "person", shares, PERSON, left=True)
         return panel
 
@@ -118,17 +136,15 @@ class Painter:
         self,
         panel: Picture,
         face: SeenFace,
-        stamp_s: float,
-        size: tuple[int, int],
-        scale: float,
-        origin: NDArray[np.float64],
+        points: NDArray[np.float32] | None,
+        placed: _Placed,
+        *,
         attended: bool,
     ) -> None:
         colour = PERSON if attended else FAINT
-        points = self.recording.landmarks.get((stamp_s, face.id))
         if points is not None:
-            # Pixel centres lie at whole numbers; the points are shares of the image's extent.
-            on_panel = (points * size - 0.5) * scale + origin
+            # The points are shares of the image's extent, which begins half a pixel before its first.
+            on_panel = placed(points * placed.size - 0.5)
             lines = panel.copy()
             for line, closed in _CONTOURS:
                 _polyline(lines, on_panel[list(line)], colour, closed=closed)
@@ -136,14 +152,14 @@ class Painter:
                 _dot(lines, pupil, 3.0, INK)
             cv2.addWeighted(lines, 0.75, panel, 0.25, 0.0, dst=panel)
         x, y, w, h = face.box
-        corner, extent = np.array([x, y]) * scale + origin, np.array([w, h]) * scale
-        _brackets(panel, corner, corner + extent, colour)
+        corner = placed((x, y))
+        _brackets(panel, corner, placed((x + w, y + h)), colour)
         _text(panel, (corner[0], corner[1] - 20), face.id, colour, 15, shadow=True)
         camera = self.recording.camera
         if camera is not None and attended and face.pose[2, 3] > 0.05:
             tip = face.pose[:3, 3] + 0.16 * face.pose[:3, 0]
             ends = [
-                (np.array([camera.fx * p[0] / p[2] + camera.cx, camera.fy * p[1] / p[2] + camera.cy]) * scale + origin)
+                placed((camera.fx * p[0] / p[2] + camera.cx, camera.fy * p[1] / p[2] + camera.cy))
                 for p in (face.pose[:3, 3], tip)
                 if p[2] > 0.02
             ]
@@ -178,17 +194,27 @@ class Painter:
         known = np.flatnonzero((self._age_t <= t) & (self._age_t > t - _SPARK_S))
         _text(canvas, (330, top + 46), "image to servo command", FAINT, 14)
         recent = known[-5:]
-        _text(canvas, (330, top + 14), f"{np.median(self._age_ms[recent]):.0f} ms" if len(recent) else "-", INK, 26)
+        _text(
+            canvas,
+            (330, top + 14),
+            f"{np.median(self._age_ms[recent]):.0f} ms" if len(recent) else "-",
+            INK,
+            26,
+        )
         self._spark(canvas, known, t, (500, top + 16, 280, 42))
 
         status = state_at(r, r.start_s + t)
         if status is not None:
-            said = status.state + (f" {status.source}" if status.source and status.state == "following" else "")
+            said = status.state + (
+                f" {status.source}" if status.source and status.state == "following" else ""
+            )
             _text(canvas, (840, top + 14), said, INK, 22)
             _text(canvas, (840, top + 46), "what the robot does", FAINT, 14)
         _text(canvas, (width - 74, top + 22), "fabg", ROBOT, 24)
 
-    def _spark(self, canvas: Picture, known: NDArray[np.intp], t: float, box: tuple[int, int, int, int]) -> None:
+    def _spark(
+        self, canvas: Picture, known: NDArray[np.intp], t: float, box: tuple[int, int, int, int]
+    ) -> None:
         x, y, width, height = box
         top_ms = max(float(np.percentile(self._age_ms, 99)) if len(self._age_ms) else 1.0, 1.0) * 1.15
         _polyline(canvas, np.array([[x, y + height], [x + width, y + height]]), (44, 56, 66))
@@ -201,7 +227,9 @@ class Painter:
 # Strokes and letters ---------------------------------------------------------------------------------
 
 
-def _polyline(image: Picture, points: Any, colour: Colour, *, closed: bool = False, thickness: int = 1) -> None:
+def _polyline(
+    image: Picture, points: Any, colour: Colour, *, closed: bool = False, thickness: int = 1
+) -> None:
     fixed = np.rint(np.asarray(points, dtype=np.float64) * (1 << _SHIFT)).astype(np.int32)
     cv2.polylines(image, [fixed.reshape(-1, 1, 2)], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
 
@@ -218,12 +246,12 @@ def _brackets(image: Picture, low: NDArray[np.float64], high: NDArray[np.float64
     for sx, sy in ((0, 0), (0, 1), (1, 0), (1, 1)):
         corner = np.array([(low, high)[sx][0], (low, high)[sy][1]])
         dx, dy = (arm if sx == 0 else -arm), (arm if sy == 0 else -arm)
-        _polyline(image, [corner + [dx, 0], corner, corner + [0, dy]], colour, thickness=2)
+        _polyline(image, corner + np.array([[dx, 0.0], [0.0, 0.0], [0.0, dy]]), colour, thickness=2)
 
 
 def _bars(panel: Picture, title: str, shares: Sequence[float] | None, colour: Colour, *, left: bool) -> None:
     """Draw what a face does, one bar an expression, in a lower corner."""
-    row, width, bar = 21, 196, 84
+    row, width, bar = 21, 216, 84
     height = row * (len(EXPRESSIONS) + 1) + 14
     x = 14 if left else panel.shape[1] - width - 14
     y = panel.shape[0] - height - 14
@@ -253,7 +281,9 @@ def _glyphs(text: str, size: int) -> NDArray[np.float32]:
     return np.asarray(mask, dtype=np.float32) / 255.0
 
 
-def _text(image: Picture, at: tuple[float, float], text: str, colour: Colour, size: int, *, shadow: bool = False) -> None:
+def _text(
+    image: Picture, at: tuple[float, float], text: str, colour: Colour, size: int, *, shadow: bool = False
+) -> None:
     """Write a line of text, its upper left corner at `at`; what lies outside is cut off."""
     if not text:
         return
@@ -267,4 +297,6 @@ def _text(image: Picture, at: tuple[float, float], text: str, colour: Colour, si
         return
     share = cover[y0 - y : y1 - y, x0 - x : x1 - x, None]
     under = image[y0:y1, x0:x1]
-    image[y0:y1, x0:x1] = np.rint(under * (1 - share) + np.array(colour, dtype=np.float32) * share).astype(np.uint8)
+    image[y0:y1, x0:x1] = np.rint(under * (1 - share) + np.array(colour, dtype=np.float32) * share).astype(
+        np.uint8
+    )

@@ -181,7 +181,7 @@ class Recording:
             When nothing was recorded.
         """
         if not self.image_stamps:
-            raise InputError(f"no image of {self.input_name} arrived: look into the node's logs, or name another input")
+            raise InputError(f"no image of {self.input_name} arrived: name another input")
         return self.image_stamps[0]
 
     @property

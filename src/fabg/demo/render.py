@@ -72,7 +72,9 @@ def render_video(
         count, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(recording, view)
     )
     try:
-        jobs = {pool.submit(_paint, piece, span, rate): span for piece, span in zip(pieces, spans, strict=True)}
+        jobs = {
+            pool.submit(_paint, piece, span, rate): span for piece, span in zip(pieces, spans, strict=True)
+        }
         for job in as_completed(jobs):
             job.result()
             done += jobs[job][1] - jobs[job][0]
@@ -138,10 +140,11 @@ def join(pieces: Sequence[Path], path: Path, rate: Fraction) -> None:
                 source = container.streams.video[0]
                 if target is None:
                     target = out.add_stream_from_template(source)
+                assert source.time_base is not None
                 shift = round(offset_s / source.time_base)
                 for packet in container.demux(source):
-                    if packet.dts is None:
-                        continue
+                    if packet.dts is None or packet.pts is None:
+                        continue  # the empty packet at the end
                     packet.dts += shift
                     packet.pts += shift
                     packet.stream = target

@@ -59,7 +59,7 @@ def write_report(recording: Recording, robot: RobotModel, summary: Mapping[str, 
     moments = key_moments(recording, robot)
     frames = summary["frames"]
     page = template.substitute(
-        title="The robot mirrors a face",
+        title="The robot mirrors a face" if summary["faces"] else "Nobody to mirror",
         subtitle=_escape(
             f"{summary['input']} · {summary['duration_s']:.1f} s · "
             f"{summary['image_size'][0]} × {summary['image_size'][1]} px at {frames['fps_input']:g} fps · "
@@ -69,9 +69,11 @@ def write_report(recording: Recording, robot: RobotModel, summary: Mapping[str, 
         video=_video(video),
         tiles="".join(_tiles(summary)),
         moments=_moments(video, moments),
-        plots="".join(_plot(pair) for pair in pairs(recording, robot)),
+        plots="".join(_plot(pair, recording.duration_s) for pair in pairs(recording, robot)),
         **_delays(recording, summary),
-        face_rows=_rows([f["id"], f["images"], f"{f['first_s']:.1f}", f"{f['last_s']:.1f}"] for f in summary["faces"])
+        face_rows=_rows(
+            [f["id"], f["images"], f"{f['first_s']:.1f}", f"{f['last_s']:.1f}"] for f in summary["faces"]
+        )
         or _empty("no face was seen", 4),
         safety_rows=_rows(_safety(summary)),
         footer=_footer(summary),
@@ -100,16 +102,21 @@ def _tiles(summary: Mapping[str, Any]) -> Iterable[str]:
         yield _tile(f"{delay['p50']:.0f}", "ms", f"image to servo command; p95 {delay['p95']:.0f} ms")
     share = frames["with_face"] / frames["out"] if frames["out"] else 0.0
     people = len(summary["faces"])
-    yield _tile(f"{100 * share:.0f}", "%", f"of images with a face; {people} {'identity' if people == 1 else 'identities'}")
+    yield _tile(
+        f"{100 * share:.0f}",
+        "%",
+        f"of images with a face; {people} {'identity' if people == 1 else 'identities'}",
+    )
     if gaze := summary["gaze_error_deg"]:
         yield _tile(f"{gaze['p50']:.1f}", "°", f"gaze beside the person's face; p95 {gaze['p95']:.1f}°")
     for name in ("jaw open", "smile"):
         if found := mirror.get(name):
-            yield _tile(f"{found['r']:.2f}", "r", f"{name}, person to robot; {found['lag_ms']:.0f} ms behind")
+            yield _tile(f"{found['r']:.3f}", "r", f"{name}, person to robot; {found['lag_ms']:.0f} ms behind")
 
 
 def _tile(value: str, unit: str, text: str) -> str:
-    return f'<div class="card tile"><b>{_escape(value)} <small>{unit}</small></b><span>{_escape(text)}</span></div>'
+    value, text = _escape(value), _escape(text)
+    return f'<div class="card tile"><b>{value} <small>{unit}</small></b><span>{text}</span></div>'
 
 
 def _moments(video: Path, moments: Sequence[tuple[float, str]]) -> str:
@@ -119,7 +126,8 @@ def _moments(video: Path, moments: Sequence[tuple[float, str]]) -> str:
     for (t, name), picture in zip(moments, frames_at(video, [t for t, _ in moments]), strict=True):
         shown.append(
             f'<figure class="card"><img alt="{_escape(name)}" src="{_jpeg(picture)}">'
-            f"<figcaption><span>{_escape(name)}</span><span class=\"soft\">{t:.1f} s</span></figcaption></figure>"
+            f'<figcaption><span>{_escape(name)}</span><span class="soft">{t:.1f} s</span></figcaption>'
+            "</figure>"
         )
     return f'<h2>Moments</h2><section class="moments">{"".join(shown)}</section>'
 
@@ -152,17 +160,22 @@ def _jpeg(picture: NDArray[np.uint8], width: int = 840) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
-def _plot(pair: Pair) -> str:
+def _plot(pair: Pair, duration_s: float) -> str:
     found = pair.follow()
     degrees = pair.unit == "rad"
     factor = math.degrees(1.0) if degrees else 1.0
+    shown = (pair.robot_t >= 0.0) & (pair.robot_t <= duration_s)
     lines = [
-        Line(pair.person_t, pair.person * factor, "person", "person"),
-        Line(pair.robot_t, pair.robot * factor, "robot", "robot"),
+        Line(pair.person_t, pair.person * factor, "person"),
+        Line(pair.robot_t[shown], pair.robot[shown] * factor, "robot"),
     ]
     title = pair.name + (", degrees" if degrees else "")
-    chart = line_chart(lines, title=title, y=None if degrees else (-0.05, 1.05))
-    said = "too little movement to compare" if found is None else f"r {found.r:.2f} · {found.lag_ms:.0f} ms behind"
+    chart = line_chart(lines, title=title, x=(0.0, duration_s), y=None if degrees else (-0.05, 1.05))
+    said = (
+        "too little movement to compare"
+        if found is None
+        else f"r {found.r:.3f} · {found.lag_ms:.0f} ms behind"
+    )
     return f'<div class="card plot"><div><h3>{_escape(title)}</h3><span>{said}</span></div>{chart}</div>'
 
 
@@ -176,7 +189,10 @@ def _delays(recording: Recording, summary: Mapping[str, Any]) -> dict[str, str]:
             title="age of the image by stage",
         ),
         "histogram": histogram(
-            ages, title="delays from image to servo command", p50=last.get("p50", 0.0), p95=last.get("p95", 0.0)
+            ages,
+            title="delays from image to servo command",
+            p50=last.get("p50", 0.0),
+            p95=last.get("p95", 0.0),
         ),
         "delays": f"{len(ages)} commands",
         "latency_rows": _rows(
@@ -213,7 +229,9 @@ def _footer(summary: Mapping[str, Any]) -> str:
 
 
 def _rows(rows: Iterable[Sequence[object]]) -> str:
-    return "".join("<tr>" + "".join(f"<td>{_escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return "".join(
+        "<tr>" + "".join(f"<td>{_escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
 
 
 def _empty(text: str, columns: int) -> str:

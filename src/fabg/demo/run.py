@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from rich.console import Console
 
 from fabg.demo.analysis import summarise
 from fabg.demo.record import JpegStore, Recording
-from fabg.demo.show import Meter, live, percent
+from fabg.demo.show import live, percent
 from fabg.errors import ConfigError, EnvironmentProblem, InputError
 from fabg.paths import checkout_dir, runs_dir
 from fabg.perception.sources import is_live, open_source
@@ -90,7 +90,7 @@ def run_demo(
         _write(recording, folder.partial, console)
         finished = folder.keep()
     for warning in recording.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
     if first:
         _tell_setup(console, time.monotonic() - began_s)
     return finished / "report.html"
@@ -155,20 +155,27 @@ class RunFolder:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM clean up as Ctrl-C does."""
+    """Let SIGTERM clean up as Ctrl-C does, and a second Ctrl-C not disturb it."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    told = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal told
         del number, frame
-        raise KeyboardInterrupt
+        if not told:
+            told = True
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # The run ---------------------------------------------------------------------------------------------
@@ -193,11 +200,9 @@ def _record(chosen: Input, folder: Path, seconds: float | None, console: Console
         "jpeg_quality": 90,
         "autostart": False,  # it begins when everybody is listening
     }
-    events: list[str] = []
 
     def on_event(name: str, text: str) -> None:
-        events.append(f"{name} {text}")
-        console.print(f"[yellow]{name}[/] {text}", highlight=False)
+        console.print(f"[yellow]{name}[/] {text}", highlight=False, soft_wrap=True)
 
     with (
         DemoRecorder(recording, domain_id=domain) as recorder,
@@ -256,8 +261,7 @@ def _over(
     return False
 
 
-def _wait_for_graph(missing: object, check: object) -> None:
-    assert callable(missing) and callable(check)
+def _wait_for_graph(missing: Callable[[], list[str]], check: Callable[[], None]) -> None:
     deadline = time.monotonic() + START_S
     while lacking := missing():
         check()
@@ -299,9 +303,6 @@ def _tell_setup(console: Console, run_s: float) -> None:
     except (ValueError, KeyError, TypeError):
         return  # a note of another version: nothing depends on it
     console.print(
-        f"installed: {megabytes:.0f} MB in {setup_s:.0f} s; from installation to report: {setup_s + run_s:.0f} s",
+        f"installed {megabytes:.0f} MB in {setup_s:.0f} s; report after {setup_s + run_s:.0f} s in all",
         highlight=False,
     )
-
-
-__all__ = ["Input", "Meter", "RunFolder", "run_demo"]

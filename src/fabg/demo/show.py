@@ -62,7 +62,7 @@ class Meter:
             "" if reading.p95_ms is None else f"   image to servo p95 {reading.p95_ms:.0f} ms",
         )
         if self._display is None:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, soft_wrap=True)
         else:
             self._display.update(text)
 

@@ -146,8 +146,11 @@ class DemoRecorder:
         finished = threading.Event()
         future.add_done_callback(lambda _: finished.set())
         if not finished.wait(timeout_s):
-            raise EnvironmentProblem(f"the camera node was not {done} within {timeout_s:.0f} s: is the machine overloaded?")
-        if not future.result().success:
+            raise EnvironmentProblem(
+                f"the camera node was not {done} within {timeout_s:.0f} s: is the machine overloaded?"
+            )
+        answer = future.result()
+        if answer is None or not answer.success:
             raise EnvironmentProblem(f"the camera node could not be {done}: see its last lines above")
 
     # Listening -----------------------------------------------------------------------------------
@@ -164,7 +167,7 @@ class DemoRecorder:
         self._listen(Timing, "/fabg/timing", self._on_timing, QoSProfile(depth=1000))
         self._listen(Latency, "/fabg/latency", self._on_latency, _MANY)
         self._listen(DiagnosticArray, "/diagnostics", self._on_diagnostics, _MANY)
-        self._change = self._node.create_client(ChangeState, "/camera/change_state")
+        self._change: Any = self._node.create_client(ChangeState, "/camera/change_state")
 
     def _listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> Any:
         def guarded(message: Any) -> None:
