@@ -68,7 +68,9 @@ def measure(seconds: float) -> dict[str, Any]:
     ages: dict[str, list[tuple[float, float, float]]] = {}
 
     def note(message: Timing) -> None:
-        origin, received, finished = (to_s(t) for t in (message.header.stamp, message.received, message.finished))
+        origin, received, finished = (
+            to_s(t) for t in (message.header.stamp, message.received, message.finished)
+        )
         row = (finished, (finished - origin) * 1e3, (finished - received) * 1e3)
         ages.setdefault(message.stage, []).append(row)
 
@@ -102,8 +104,12 @@ def _stages(ages: dict[str, list[tuple[float, float, float]]]) -> dict[str, Any]
         out[stage] = {
             "count": len(settled),
             "rate_hz": round(float((len(settled) - 1) / (settled[-1, 0] - settled[0, 0])), 2),
-            "age_ms": {q: round(float(np.percentile(settled[:, 1], p)), 2) for q, p in (("p50", 50), ("p95", 95))},
-            "work_ms": {q: round(float(np.percentile(settled[:, 2], p)), 2) for q, p in (("p50", 50), ("p95", 95))},
+            "age_ms": {
+                q: round(float(np.percentile(settled[:, 1], p)), 2) for q, p in (("p50", 50), ("p95", 95))
+            },
+            "work_ms": {
+                q: round(float(np.percentile(settled[:, 2], p)), 2) for q, p in (("p50", 50), ("p95", 95))
+            },
         }
     return out
 
@@ -123,7 +129,9 @@ def _memory(samples: list[tuple[float, dict[str, float]]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
@@ -134,7 +142,12 @@ def main() -> None:
     limit = bare + 2 * CONTROL_PERIOD_MS
     growth = result["memory"]["growth_percent"]
     result["targets"] = {
-        "camera_to_command_p95_ms": {"measured": age, "limit": round(limit, 2), "bare_model_ms": round(bare, 2), "met": age <= limit},
+        "camera_to_command_p95_ms": {
+            "measured": age,
+            "limit": round(limit, 2),
+            "bare_model_ms": round(bare, 2),
+            "met": age <= limit,
+        },
         "memory_growth_percent": {"measured": growth, "limit": 2.0, "met": growth <= 2.0},
     }
     save(result, arguments.json)

@@ -1,15 +1,15 @@
 """Bring up the graph of `fabg.ros.bringup` with ROS 2 launch.
 
-    ros2 launch fabg fabg.launch.py
-    ros2 launch fabg fabg.launch.py source:=0 only:=camera,face
+ros2 launch fabg fabg.launch.py
+ros2 launch fabg fabg.launch.py source:=0 only:=camera,face
 """
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from fabg.ros.bringup import middleware_environment, selected
+from launch import LaunchDescription
 
 
 def _nodes(context):
@@ -38,8 +38,12 @@ def generate_launch_description():
     """Return all nodes of the graph, each with its parameter file."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("only", default_value="", description="node names, comma separated; all when empty"),
-            DeclareLaunchArgument("source", default_value="", description="camera: device, video, folder or `clip`"),
+            DeclareLaunchArgument(
+                "only", default_value="", description="node names, comma separated; all when empty"
+            ),
+            DeclareLaunchArgument(
+                "source", default_value="", description="camera: device, video, folder or `clip`"
+            ),
             *(SetEnvironmentVariable(name, value) for name, value in middleware_environment().items()),
             OpaqueFunction(function=_nodes),
         ]

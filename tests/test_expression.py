@@ -14,7 +14,14 @@ def test_layout_is_52_shapes_and_9_angles():
     assert len(set(expression.NAMES)) == 61
     # Positions published for Live Link Face: 1 blink left, 18 jaw open, 24/25 smile, 44 brow inner up, 52 tongue.
     one_based = {name: i + 1 for i, name in enumerate(expression.NAMES)}
-    expected = {"eyeBlinkLeft": 1, "jawOpen": 18, "mouthSmileLeft": 24, "mouthSmileRight": 25, "browInnerUp": 44, "tongueOut": 52}
+    expected = {
+        "eyeBlinkLeft": 1,
+        "jawOpen": 18,
+        "mouthSmileLeft": 24,
+        "mouthSmileRight": 25,
+        "browInnerUp": 44,
+        "tongueOut": 52,
+    }
     assert {name: one_based[name] for name in expected} == expected
 
 

@@ -19,13 +19,17 @@ def _axis_rotation(axis, angle):
 
 @given(angle, pitch, angle)
 def test_ypr_is_z_then_y_then_x(yaw, pitch, roll):
-    expected = _axis_rotation((0, 0, 1), yaw) @ _axis_rotation((0, 1, 0), pitch) @ _axis_rotation((1, 0, 0), roll)
+    expected = (
+        _axis_rotation((0, 0, 1), yaw) @ _axis_rotation((0, 1, 0), pitch) @ _axis_rotation((1, 0, 0), roll)
+    )
     assert np.allclose(g.rotation_from_ypr(yaw, pitch, roll), expected, atol=1e-12)
 
 
 @given(angle, pitch, angle)
 def test_ypr_round_trip(yaw, pitch, roll):
-    assert np.allclose(g.ypr_from_rotation(g.rotation_from_ypr(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6)
+    assert np.allclose(
+        g.ypr_from_rotation(g.rotation_from_ypr(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6
+    )
 
 
 @given(angle, pitch, angle)
@@ -39,7 +43,9 @@ def test_quaternion_round_trip(yaw, pitch, roll):
 
 @pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_quaternion_of_half_turns(axis):
-    assert np.allclose(np.abs(g.quaternion_from_rotation(_axis_rotation(axis, math.pi))), (*axis, 0), atol=1e-12)
+    assert np.allclose(
+        np.abs(g.quaternion_from_rotation(_axis_rotation(axis, math.pi))), (*axis, 0), atol=1e-12
+    )
 
 
 def test_signs_of_the_convention():

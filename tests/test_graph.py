@@ -48,12 +48,16 @@ def test_the_robot_mirrors_and_survives_the_loss_of_its_eyes(probe):
         wait_until(following, f"the robot to follow {lines[-5:]}")
         wait_until(lambda: any(f.faces for f in faces), "a face")
         wait_until(
-            lambda: np.abs(positions_from_message(states[-1], robot) - robot.neutral).max() > 0.05, "a moving robot"
+            lambda: states and np.abs(positions_from_message(states[-1], robot) - robot.neutral).max() > 0.05,
+            "a moving robot",
         )
         positions = np.array([positions_from_message(s, robot) for s in states])
         assert (positions >= robot.lower - 0.02).all() and (positions <= robot.upper + 0.02).all()
 
-        wait_until(lambda: latency and {s.stage for s in latency[-1].stages} >= {"face", "policy", "actuation"}, "stages")
+        wait_until(
+            lambda: latency and {s.stage for s in latency[-1].stages} >= {"face", "policy", "actuation"},
+            "stages",
+        )
         ages = {s.stage: s.age_p50_ms for s in latency[-1].stages}
         assert ages["face"] <= ages["policy"] <= ages["actuation"], "each stage adds to the age of the image"
 
@@ -64,7 +68,9 @@ def test_the_robot_mirrors_and_survives_the_loss_of_its_eyes(probe):
         wait_until(lambda: supervisor.poll() == [] and face.restarts == 1, "the face node to come back")
         wait_until(following, "the robot to follow again")
         seen = [s.state for s in status]
-        assert seen.index(ActuationStatus.HOLDING) < len(seen) - 1 - seen[::-1].index(ActuationStatus.FOLLOWING)
+        assert seen.index(ActuationStatus.HOLDING) < len(seen) - 1 - seen[::-1].index(
+            ActuationStatus.FOLLOWING
+        )
         assert any("face" in line and "signal 9" in line for line in lines)
         pids = [c.process.pid for c in supervisor.children.values()]
     for pid in pids:
@@ -87,7 +93,8 @@ def test_without_eyes_the_robot_returns_to_neutral(probe):
         assert order.index(ActuationStatus.HOLDING) < order.index(ActuationStatus.RETURNING)
         assert order.index(ActuationStatus.RETURNING) < order.index(ActuationStatus.NEUTRAL)
         wait_until(
-            lambda: np.abs(positions_from_message(states[-1], robot) - robot.neutral).max() < 0.03, "the neutral pose"
+            lambda: np.abs(positions_from_message(states[-1], robot) - robot.neutral).max() < 0.03,
+            "the neutral pose",
         )
 
 
@@ -109,11 +116,22 @@ def test_stamps_travel_unchanged_from_camera_to_policy(probe):
 
 
 def test_up_ends_by_ctrl_c_and_leaves_no_process(ros, tmp_path):
-    command = [sys.executable, "-m", "fabg.cli", "up", "--only", "monitor,robot_sim", "--log-dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "fabg.cli",
+        "up",
+        "--only",
+        "monitor,robot_sim",
+        "--log-dir",
+        str(tmp_path),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    group = lambda: subprocess.run(  # noqa: E731
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
-    ).stdout.split()
+
+    def group():
+        command = ["ps", "-o", "pid=", "--ppid", str(process.pid)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
     try:
         wait_until(lambda: (tmp_path / "monitor.log").exists() and len(group()) == 2, "two nodes")
         children = [int(pid) for pid in group()]
@@ -146,7 +164,11 @@ def test_up_with_an_impossible_input_says_so_and_ends(ros):
 )
 def test_up_refuses_what_it_does_not_know(arguments, said):
     done = subprocess.run(
-        [sys.executable, "-m", "fabg.cli", "up", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "fabg.cli", "up", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 2
     assert said in done.stderr

@@ -37,7 +37,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     del version
 
@@ -46,9 +48,13 @@ def _root(
 def demo(
     input: Annotated[
         str | None,
-        typer.Option("--input", "-i", help="Video file, image folder, device number, or `clip` for the bundled one."),
+        typer.Option(
+            "--input", "-i", help="Video file, image folder, device number, or `clip` for the bundled one."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Directory of the report; runs/<stamp> by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory of the report; runs/<stamp> by default.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=1.0, help="Stop after this long.")] = None,
 ) -> None:
     """Let the simulated robot mirror a face, and write a report with a video.
@@ -71,7 +77,9 @@ def _overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
         left, equals, value = setting.partition("=")
         node, dot, name = left.partition(".")
         if not (equals and dot and node and name):
-            raise ConfigError(f"--set {setting!r}: expected node.parameter=value, for example camera.source=0")
+            raise ConfigError(
+                f"--set {setting!r}: expected node.parameter=value, for example camera.source=0"
+            )
         found.setdefault(node, {})[name] = yaml.safe_load(value)
     return found
 
@@ -80,9 +88,15 @@ def _overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
 def up(
     only: Annotated[str | None, typer.Option(help="Start these nodes only, comma separated.")] = None,
     without: Annotated[str | None, typer.Option(help="Leave these nodes out, comma separated.")] = None,
-    input: Annotated[str | None, typer.Option("--input", "-i", help="Camera source; same as --set camera.source=...")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="node.parameter=value; may be repeated.")] = None,
-    log_dir: Annotated[Path | None, typer.Option(help="Also write each node's output to <name>.log here.")] = None,
+    input: Annotated[
+        str | None, typer.Option("--input", "-i", help="Camera source; same as --set camera.source=...")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="node.parameter=value; may be repeated.")
+    ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Also write each node's output to <name>.log here.")
+    ] = None,
 ) -> None:
     """Bring up the graph and keep it up until Ctrl-C.
 
@@ -100,12 +114,16 @@ def up(
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    with Graph(only=_names(only), without=_names(without) or (), overrides=overrides, log_dir=log_dir) as graph:
+    with Graph(
+        only=_names(only), without=_names(without) or (), overrides=overrides, log_dir=log_dir
+    ) as graph:
         names = ", ".join(spec.name for spec in graph.specs)
         _console.print(f"[bold]fabg[/] is up: {names}. Ctrl-C ends it.")
         failed = graph.supervisor.run(stopping)
     if failed is not None:
-        _console.print(f"[red]{failed.name} cannot work as configured (status {failed.status}); see its last lines above.[/]")
+        _console.print(
+            f"[red]{failed.name} cannot work as configured (status {failed.status}); see its last lines above.[/]"
+        )
         raise typer.Exit(1)
 
 
@@ -131,7 +149,9 @@ def doctor(
 @evaluate.command("robot-face")
 def robot_face(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here as JSON.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet of the robot's expressions here (PNG).")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet of the robot's expressions here (PNG).")
+    ] = None,
     samples: Annotated[int, typer.Option(min=20, help="Random faces to render.")] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the random faces.")] = 1,
 ) -> None:

@@ -98,7 +98,9 @@ def checked(values: ArrayLike | Iterable[float], *, what: str = "expression vect
     bad = np.flatnonzero(~np.isfinite(vector))
     if bad.size:
         first = int(bad[0])
-        raise CommandRefused(f"{what}: {NAMES[first]} is {vector[first]} ({bad.size} not finite): expected numbers")
+        raise CommandRefused(
+            f"{what}: {NAMES[first]} is {vector[first]} ({bad.size} not finite): expected numbers"
+        )
     np.clip(vector[:N_SHAPES], 0.0, 1.0, out=vector[:N_SHAPES])
     np.clip(vector[N_SHAPES:], -math.pi, math.pi, out=vector[N_SHAPES:])
     return vector

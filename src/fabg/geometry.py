@@ -7,7 +7,6 @@ positive pitch looks down and a positive roll tilts to the own right.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,18 +56,18 @@ def quaternion_from_rotation(rotation: ArrayLike) -> tuple[float, float, float, 
     if k == 3:
         q[:] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], squared[3]
     else:
-        i, j, l = k, (k + 1) % 3, (k + 2) % 3
-        q[i], q[j], q[l] = squared[k], m[j, i] + m[i, j], m[l, i] + m[i, l]
-        q[3] = m[l, j] - m[j, l]
+        a, b, c = k, (k + 1) % 3, (k + 2) % 3
+        q[a], q[b], q[c] = squared[k], m[b, a] + m[a, b], m[c, a] + m[a, c]
+        q[3] = m[c, b] - m[b, c]
     q /= np.linalg.norm(q)
     if q[3] < 0:
         q = -q
     return float(q[0]), float(q[1]), float(q[2]), float(q[3])
 
 
-def rotation_from_quaternion(quaternion: Sequence[float]) -> Matrix:
+def rotation_from_quaternion(quaternion: ArrayLike) -> Matrix:
     """Return the 3 x 3 rotation of a quaternion (x, y, z, w) of any positive length."""
-    x, y, z, w = np.asarray(quaternion, dtype=np.float64) / np.linalg.norm(quaternion)
+    x, y, z, w = np.asarray(quaternion, dtype=np.float64) / float(np.linalg.norm(quaternion))
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

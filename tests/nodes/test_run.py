@@ -57,7 +57,12 @@ def test_a_life_cycle_manager_may_take_over(ros, probe):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState, GetState
 
-    process = _start("import sys; from fabg.nodes.monitor import main; sys.exit(main())", "--ros-args", "-p", "autostart:=false")
+    process = _start(
+        "import sys; from fabg.nodes.monitor import main; sys.exit(main())",
+        "--ros-args",
+        "-p",
+        "autostart:=false",
+    )
     try:
         state = lambda: probe.call(GetState, "/monitor/get_state", GetState.Request()).current_state.label  # noqa: E731
         assert state() == "unconfigured"

@@ -118,7 +118,12 @@ def test_chunk_interpolates_between_steps_and_holds_at_the_ends():
 
 @pytest.mark.parametrize(
     "values, dt",
-    [(np.zeros((0, 61)), 0.1), (np.zeros((2, 60)), 0.1), (np.full((1, 61), np.nan), 0.1), (np.zeros((1, 61)), 0.0)],
+    [
+        (np.zeros((0, 61)), 0.1),
+        (np.zeros((2, 60)), 0.1),
+        (np.full((1, 61), np.nan), 0.1),
+        (np.zeros((1, 61)), 0.0),
+    ],
 )
 def test_a_bad_chunk_is_refused(values, dt):
     with pytest.raises(CommandRefused):

@@ -13,7 +13,10 @@ from tests.conftest import environment
 
 def test_selection_keeps_the_order_of_the_graph():
     assert [s.name for s in selected(["face", "camera"])] == ["camera", "face"]
-    assert [s.name for s in selected(without=["policy", "actuation", "robot_sim", "monitor"])] == ["camera", "face"]
+    assert [s.name for s in selected(without=["policy", "actuation", "robot_sim", "monitor"])] == [
+        "camera",
+        "face",
+    ]
     assert selected() == GRAPH
 
 

@@ -85,7 +85,9 @@ def test_what_cannot_be_an_image_is_refused(converter, message, said):
         converter.to_rgb(message)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_only_rgb_becomes_a_message(converter, bad):
     with pytest.raises(InputError, match="uint8"):
         converter.to_message(bad, STAMP, "cam")

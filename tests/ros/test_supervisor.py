@@ -54,7 +54,9 @@ def test_a_killed_process_comes_back():
         wait_until(lambda: ("a", "up") in supervisor.lines, "the first start")
         first = child.process.pid
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: supervisor.poll() == [] and supervisor.lines.count(("a", "up")) == 2, "the second start")
+        wait_until(
+            lambda: supervisor.poll() == [] and supervisor.lines.count(("a", "up")) == 2, "the second start"
+        )
         assert child.restarts == 1
         assert child.process.pid != first
         assert "signal 9" in supervisor.events[0][1]
@@ -84,7 +86,8 @@ def test_stop_leaves_no_process_even_when_one_is_stubborn():
 def test_children_end_when_the_supervisor_is_killed():
     code = (
         "import sys, threading; from fabg.ros.supervisor import Supervisor\n"
-        "s = Supervisor({'a': [sys.executable, '-c', 'import os,signal; print(os.getpid(), flush=True); signal.pause()']},"
+        "child = 'import os,signal; print(os.getpid(), flush=True); signal.pause()'\n"
+        "s = Supervisor({'a': [sys.executable, '-c', child]},"
         " on_line=lambda n, l: print(l, flush=True)).__enter__()\n"
         "threading.Event().wait()\n"
     )
@@ -98,7 +101,7 @@ def test_children_end_when_the_supervisor_is_killed():
 
 def test_output_goes_to_the_log(tmp_path):
     with _supervisor(tmp_path, a=_python("print('first'); print('second')")) as supervisor:
-        wait_until(lambda: supervisor.poll(), "the end of the process")
+        wait_until(supervisor.poll, "the end of the process")
     assert (tmp_path / "a.log").read_text() == "first\nsecond\n"
 
 

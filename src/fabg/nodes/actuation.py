@@ -26,7 +26,6 @@ from fabg.robot.model import load_robot
 from fabg.robot.safety import SafetyConfig
 from fabg.ros.actuation import status_to_message, trajectory_to_message
 from fabg.ros.convert import chunk_from_message
-from fabg.ros.executor import light_executor
 from fabg.ros.joints import positions_from_message
 from fabg.ros.node import NEWEST_ONLY, FabgNode, run
 from fabg.ros.params import param
@@ -142,7 +141,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         self._origins[source] = (origin, now_s)
         return True
 
-    def _pass_time(self, _: object = None) -> None:
+    def _pass_time(self) -> None:
         if not self._arbiter.stopped:
             now_s = self.now_s()
             self._arbiter.offer("idle", self._idle.predict(Observation(now_s)), now_s, now_s)
@@ -165,7 +164,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
             self._report()
         return response
 
-    def _tick(self, _: object = None) -> None:
+    def _tick(self) -> None:
         began_s, period_s = time.monotonic(), 1.0 / self.config.rate_hz
         # A steady clock for durations: the ROS clock may be set.
         dt_s = period_s if self._last_tick_s is None else began_s - self._last_tick_s
@@ -185,7 +184,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         else:
             self._commands.publish(trajectory_to_message(angles, self._robot, 1.0 / self.config.rate_hz))
 
-    def _report(self, _: object = None) -> None:
+    def _report(self) -> None:
         self._status.publish(
             status_to_message(self._last, self._arbiter, self._actuator.limit_hits, self.get_clock().now())
         )
@@ -193,7 +192,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
 
 def main() -> int:
     """Run the node."""
-    return run(ActuationNode, executor=light_executor())
+    return run(ActuationNode, light=True)
 
 
 if __name__ == "__main__":

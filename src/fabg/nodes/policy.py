@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from fabg_msgs.msg import ExpressionChunk, FaceArray
+from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 
 from fabg.policy.base import Observation, Policy
@@ -26,7 +28,9 @@ class PolicyNodeConfig:
 
     policy: str = param("mirror", "which behaviour to run", choices=("mirror",))
     mirror_image: bool = param(True, "mirror: the person's left is the robot's right")
-    head_gain: float = param(0.8, "mirror: share of the person's head rotation to take over", low=0.0, high=1.0)
+    head_gain: float = param(
+        0.8, "mirror: share of the person's head rotation to take over", low=0.0, high=1.0
+    )
     look_share: float = param(0.6, "mirror: share of the gaze that the neck takes", low=0.0, high=1.0)
     max_age_s: float = param(0.5, "faces older than this are not answered", low=0.02, high=10.0, live=True)
     gap_s: float = param(2.0, "after a gap this long the policy starts anew", low=0.1, high=60.0, live=True)
@@ -55,7 +59,7 @@ class PolicyNode(FabgNode[PolicyNodeConfig]):
         """Build the policy and join the graph."""
         self._policy = POLICIES[self.config.policy](self.config)
         self._robot = load_robot()
-        self._joints = None
+        self._joints: NDArray[np.float64] | None = None
         self._last_stamp_s: float | None = None
         self._frames = listen(self)
         self._command = self.publisher(ExpressionChunk, "/fabg/policy/command")

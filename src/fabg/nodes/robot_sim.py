@@ -49,7 +49,9 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         """Build the twin."""
         unknown = sorted(set(self.config.views) - set(_VIEWS))
         if unknown:
-            raise CommandRefused(f"there is no view {', '.join(unknown)}: expected some of {', '.join(_VIEWS)}")
+            raise CommandRefused(
+                f"there is no view {', '.join(unknown)}: expected some of {', '.join(_VIEWS)}"
+            )
         self._robot = load_robot()
         self._twin = Twin(self._robot)
         self._last = time.monotonic()
@@ -59,7 +61,9 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         self.subscribe(Float64MultiArray, "/forward_command_controller/commands", self._on_command)
         self.subscribe(JointTrajectory, "/joint_trajectory_controller/joint_trajectory", self._on_trajectory)
         self.every(1.0 / self.config.rate_hz, self._step, "physics")
-        self._images = {v: self.publisher(Image, f"/robot/{v}/image_raw", NEWEST_ONLY) for v in self.config.views}
+        self._images = {
+            v: self.publisher(Image, f"/robot/{v}/image_raw", NEWEST_ONLY) for v in self.config.views
+        }
         self._stopping = threading.Event()
         self._painter: threading.Thread | None = None
 
@@ -93,7 +97,9 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         target = self._twin.positions()
         for name, value in point.items():
             if name not in self._robot.index:
-                raise CommandRefused(f"joint trajectory names {name!r}: expected joints of {self._robot.name}")
+                raise CommandRefused(
+                    f"joint trajectory names {name!r}: expected joints of {self._robot.name}"
+                )
             target[self._robot.index[name]] = value
         self._obey(target)
 

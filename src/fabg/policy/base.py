@@ -66,7 +66,9 @@ class Chunk:
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)
         if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] != expression.SIZE:
-            raise CommandRefused(f"chunk has shape {values.shape}: expected (k, {expression.SIZE}) with k >= 1")
+            raise CommandRefused(
+                f"chunk has shape {values.shape}: expected (k, {expression.SIZE}) with k >= 1"
+            )
         if not (np.isfinite(values).all() and np.isfinite(self.t0_s)):
             raise CommandRefused("chunk holds NaN or infinity: expected numbers")
         if not self.dt_s > 0 or not np.isfinite(self.dt_s):

@@ -80,7 +80,11 @@ class RestingFace:
         if self._baseline is None:
             # Nobody is seen at rest for certain: take half of a first weak reading as rest.
             self._baseline = np.minimum(shapes, 0.25) * 0.5
-        rise = 1.0 - math.exp(-max(stamp_s - self._stamp_s, 0.0) / self._time_constant_s) if self._stamp_s else 0.0
+        rise = (
+            1.0 - math.exp(-max(stamp_s - self._stamp_s, 0.0) / self._time_constant_s)
+            if self._stamp_s
+            else 0.0
+        )
         self._stamp_s = stamp_s
         towards = np.minimum(shapes, 0.35)
         self._baseline = np.where(

@@ -54,7 +54,9 @@ class Joint:
             )
         for what in ("max_velocity", "max_acceleration", "max_jerk"):
             if getattr(self, what) <= 0:
-                raise ConfigError(f"joint {self.name}: {what} is {getattr(self, what)}: expected a positive number")
+                raise ConfigError(
+                    f"joint {self.name}: {what} is {getattr(self, what)}: expected a positive number"
+                )
         if self.group not in GROUPS:
             raise ConfigError(f"joint {self.name}: group {self.group!r} is not one of {', '.join(GROUPS)}")
         if abs(math.hypot(*self.axis) - 1.0) > 1e-6:
@@ -84,7 +86,9 @@ class RobotModel:
         links = {BASE_LINK}
         for joint in self.joints:
             if joint.parent not in links:
-                raise ConfigError(f"joint {joint.name}: parent {joint.parent!r} is not a link defined before it")
+                raise ConfigError(
+                    f"joint {joint.name}: parent {joint.parent!r} is not a link defined before it"
+                )
             links.add(joint.link)
 
     @cached_property
@@ -140,7 +144,18 @@ class RobotModel:
         return self._column("max_jerk")
 
 
-_KEYS = {"group", "servo", "limits", "neutral", "velocity", "acceleration", "jerk", "parent", "origin", "axis"}
+_KEYS = {
+    "group",
+    "servo",
+    "limits",
+    "neutral",
+    "velocity",
+    "acceleration",
+    "jerk",
+    "parent",
+    "origin",
+    "axis",
+}
 
 
 def _joint(name: str, row: Any, where: str) -> Joint:

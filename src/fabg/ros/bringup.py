@@ -86,9 +86,12 @@ def middleware_environment() -> dict[str, str]:
 def node_environment() -> dict[str, str]:
     """Return the whole environment of a node's process."""
     # One thread a library: the nodes themselves run side by side.
-    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | os.environ | middleware_environment() | {
-        "PYTHONUNBUFFERED": "1"
-    }
+    return (
+        {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        | os.environ
+        | middleware_environment()
+        | {"PYTHONUNBUFFERED": "1"}
+    )
 
 
 def node_command(spec: NodeSpec, overrides: Mapping[str, Any], scratch: Path) -> list[str]:
@@ -133,7 +136,9 @@ class Graph:
         overrides = overrides or {}
         selected(overrides)  # refuses names that are not in the graph
         self._scratch = tempfile.TemporaryDirectory(prefix="fabg-")
-        commands = {s.name: node_command(s, overrides.get(s.name, {}), Path(self._scratch.name)) for s in self.specs}
+        commands = {
+            s.name: node_command(s, overrides.get(s.name, {}), Path(self._scratch.name)) for s in self.specs
+        }
         self.supervisor = Supervisor(
             commands,
             environment=node_environment() | dict(environment or {}),

@@ -52,7 +52,9 @@ def operator_vector(message: OperatorFrame) -> tuple[expression.Vector, NDArray[
     """
     valid = np.asarray(message.valid, dtype=bool)
     values = np.where(valid, np.asarray(message.values, dtype=np.float64), 0.0)
-    return expression.checked(values, what=f"operator frame of {message.source_id or 'unnamed source'}"), valid
+    return expression.checked(
+        values, what=f"operator frame of {message.source_id or 'unnamed source'}"
+    ), valid
 
 
 def people_from_message(message: FaceArray, base_from_camera: Matrix) -> tuple[PersonObservation, ...]:

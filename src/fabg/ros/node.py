@@ -27,7 +27,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from fabg_msgs.msg import Timing
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import ParameterException
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -35,6 +35,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from fabg.errors import ConfigError, FabgError, UsageError
 from fabg.ros import params
+from fabg.ros.executor import light_executor
 from fabg.ros.health import Health
 from fabg.ros.time import seconds
 
@@ -114,7 +115,7 @@ class FabgNode(LifecycleNode, Generic[C]):
 
     def publisher(self, kind: type, topic: str, qos: QoSProfile | int = RELIABLE) -> Any:
         """Make a publisher that lives until clean-up."""
-        made = self.create_publisher(kind, topic, qos)
+        made: Any = self.create_publisher(kind, topic, qos)
         self._owned.append((self.destroy_publisher, made))
         return made
 
@@ -138,7 +139,9 @@ class FabgNode(LifecycleNode, Generic[C]):
 
     def every(self, period_s: float, callback: Callable[[], None], name: str = "timer") -> Any:
         """Make a guarded timer that acts while the node is active and lives until clean-up."""
-        made = self.create_timer(period_s, self._guarded(callback, name, only_active=True))
+        # The event-driven executor hands timers a TimerInfo, the others nothing.
+        guarded = self._guarded(lambda *_: callback(), name, only_active=True)
+        made = self.create_timer(period_s, guarded)
         self._owned.append((self.destroy_timer, made))
         return made
 
@@ -267,7 +270,9 @@ class FabgNode(LifecycleNode, Generic[C]):
             known = ", ".join(sorted(e.name for e in params.entries(self._config_type)))
             raise ConfigError(f"unknown parameters {', '.join(unknown)}: expected some of {known}")
 
-    def _guarded(self, callback: Callable[..., None], where: str, *, only_active: bool) -> Callable[..., None]:
+    def _guarded(
+        self, callback: Callable[..., None], where: str, *, only_active: bool
+    ) -> Callable[..., None]:
         def run(*arguments: Any) -> None:
             with self._lock:
                 if only_active and not self._active:
@@ -294,7 +299,7 @@ class FabgNode(LifecycleNode, Generic[C]):
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _publish_diagnostics(self) -> None:
+    def _publish_diagnostics(self, *_: Any) -> None:
         level, text = self.health.summary()
         state = "active" if self._active else "inactive"
         status = DiagnosticStatus(name=f"fabg: {self.get_name()}", hardware_id="fabg", message=text)
@@ -306,12 +311,13 @@ class FabgNode(LifecycleNode, Generic[C]):
         self._diagnostics.publish(message)
 
 
-def run(node_type: Callable[[], FabgNode[Any]], *, executor: Executor | None = None) -> int:
+def run(node_type: Callable[[], FabgNode[Any]], *, light: bool = False) -> int:
     """Run one node in this process until SIGINT or SIGTERM; return the exit status.
 
     With the parameter ``autostart`` (the default) the node configures and activates itself; with
     ``autostart: false`` a life-cycle manager does. A node that cannot be configured because of what
-    the user gave ends with status 2, any other failure with 1.
+    the user gave ends with status 2, any other failure with 1. `light` asks for the event-driven
+    executor, which is experimental in rclpy but costs a node that wakes up often a third less.
     """
     # The context must outlive the signal: the node's safe action still publishes.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -324,7 +330,7 @@ def run(node_type: Callable[[], FabgNode[Any]], *, executor: Executor | None = N
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    executor = executor or SingleThreadedExecutor()
+    executor = (light_executor() if light else None) or SingleThreadedExecutor()
     node = None
     try:
         node = node_type()

@@ -87,7 +87,9 @@ def entries(config_type: type, prefix: str = "") -> list[Entry]:
         if dataclasses.is_dataclass(kind):
             found += entries(typing.cast(type, kind), f"{prefix}{f.name}.")
             continue
-        default = f.default if f.default is not dataclasses.MISSING else f.default_factory()  # type: ignore[misc]
+        default: Any = f.default
+        if default is dataclasses.MISSING and f.default_factory is not dataclasses.MISSING:
+            default = f.default_factory()
         found.append(Entry(prefix + f.name, kind, default, f.metadata.get("param", _NO_HINTS)))
     return found
 
@@ -103,7 +105,7 @@ def _check(entry: Entry, value: Any) -> Any:
         raise ConfigError(f"{entry.name} is {value!r}: expected {getattr(wanted, '__name__', wanted)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{entry.name} is {value}: expected a finite number")
-    if hints.low is not None and value < hints.low or hints.high is not None and value > hints.high:
+    if (hints.low is not None and value < hints.low) or (hints.high is not None and value > hints.high):
         raise ConfigError(f"{entry.name} is {value}: expected {hints.low} to {hints.high}")
     if hints.choices and value not in hints.choices:
         raise ConfigError(f"{entry.name} is {value!r}: expected one of {', '.join(hints.choices)}")
@@ -121,7 +123,9 @@ def build(config_type: type[C], values: Mapping[str, Any]) -> C:
     known = {e.name: e for e in entries(config_type)}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ConfigError(f"unknown parameters {', '.join(unknown)}: expected some of {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"unknown parameters {', '.join(unknown)}: expected some of {', '.join(sorted(known))}"
+        )
     checked = {name: _check(known[name], value) for name, value in values.items()}
     return _assemble(config_type, checked, "")
 
@@ -168,7 +172,7 @@ def declare(node: Node, config_type: type[C]) -> C:
                 int: Parameter.Type.INTEGER_ARRAY,
                 bool: Parameter.Type.BOOL_ARRAY,
             }[element]
-            parameter = node.declare_parameter(entry.name, kind, _descriptor(entry))
+            parameter: Parameter = node.declare_parameter(entry.name, kind, _descriptor(entry))
             values[entry.name] = list(parameter.value) if parameter.value is not None else []
         else:
             values[entry.name] = node.declare_parameter(entry.name, default, _descriptor(entry)).value

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,8 @@ class Child:
 
 def _die_with_parent() -> None:
     # If the supervisor is killed outright no handler runs: the kernel then ends the child.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Supervisor:
@@ -98,7 +100,9 @@ class Supervisor:
         self._environment = dict(environment if environment is not None else os.environ)
         self._policy = policy
         self._on_line = on_line or (lambda name, line: print(f"[{name}] {line}", flush=True))
-        self._on_event = on_event or (lambda name, text: print(f"[{name}] {text}", file=sys.stderr, flush=True))
+        self._on_event = on_event or (
+            lambda name, text: print(f"[{name}] {text}", file=sys.stderr, flush=True)
+        )
         self._log_dir = log_dir
 
     def __enter__(self) -> Supervisor:
@@ -144,7 +148,11 @@ class Supervisor:
         for child in self.children.values():
             child._due_s = None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            alive = [c.process for c in self.children.values() if c.process is not None and c.process.poll() is None]
+            alive = [
+                c.process
+                for c in self.children.values()
+                if c.process is not None and c.process.poll() is None
+            ]
             for process in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, number)
@@ -171,7 +179,7 @@ class Supervisor:
             errors="replace",
             # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which ends in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no locks
         )
         assert child.process.stdout is not None
         child._reader = threading.Thread(target=self._read, args=(child, child.process.stdout), daemon=True)
