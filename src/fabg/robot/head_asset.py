@@ -14,6 +14,8 @@ import importlib.util
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +130,7 @@ def cached_arrays(stem: str, make: Callable[[], dict[str, NDArray]]) -> dict[str
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, EOFError, KeyError):
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         path.unlink(missing_ok=True)  # cut short by a full disk or a kill: bake again
     arrays = make()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{stem}-", suffix=".npz")

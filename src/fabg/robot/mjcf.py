@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,10 @@ FACE_CAMERA_M = 0.62
 
 SERVO_BANDWIDTH_RAD_S = {"neck": 45.0, "eyes": 110.0, "face": 90.0}
 """Natural frequency of each group's position loop; damping is critical, so it never overshoots."""
+
+GEARING = {"neck": 1.0, "eyes": 20.0, "face": 20.0}
+"""Inertia of rotor and gears, seen at the horn, over the link's own: small servos are mostly gearbox,
+which is why a jerk of the head does not swing the eyes."""
 
 EYE_SCALE = 0.985  # the eyeball must not show through the lid
 
@@ -130,7 +133,7 @@ def _add_joint(spec: Any, parent: Any, joint: Joint, links: LinkTable) -> Any:
     body.explicitinertial = True
     body.add_joint(
         name=joint.name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=joint.axis, limited=True,
-        range=[joint.lower, joint.upper], armature=link.inertia_kg_m2,
+        range=[joint.lower, joint.upper], solref_limit=[2 * TIMESTEP_S, 1.0], armature=GEARING[joint.group] * link.inertia_kg_m2,
     )  # fmt: skip
     actuator = spec.add_actuator(
         name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT, ctrllimited=True,

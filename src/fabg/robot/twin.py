@@ -34,6 +34,9 @@ Vector = NDArray[np.float64]
 Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Position (3,) m and quaternion (x, y, z, w)."""
 
+HEAD_ALIAS = "head_link"
+"""The head's usual name in a URDF: fixed to the last neck link."""
+
 _COLLAR_HOLD = 0.22
 """Neck weight below which the skin stays still, so that it does not slip through the collar."""
 
@@ -95,18 +98,24 @@ class Twin:
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._qpos] = self.robot.neutral
         self.data.ctrl[:] = self.robot.neutral
+        self._target = self.robot.neutral.copy()
         self._time_debt = 0.0
         mujoco.mj_forward(self.model, self.data)
 
     def command(self, positions: ArrayLike) -> None:
-        """Set the servo targets (25,) rad; beyond the limits they are clipped.
+        """Set the servo targets (25,) rad; beyond the limits they are clipped, in speed as in angle.
 
         Raises
         ------
         CommandRefused
             For a wrong length or a value that is not finite; the targets stay as they were.
         """
-        self.data.ctrl[:] = self._checked(positions)
+        self._target = self._checked(positions)
+
+    @property
+    def target(self) -> Vector:
+        """Commanded positions (25,) rad, within the limits."""
+        return self._target.copy()
 
     def step(self, dt: float) -> None:
         """Advance physics by `dt` seconds; what does not fill a whole time step is kept for the next call."""
@@ -117,8 +126,11 @@ class Twin:
         self._time_debt += dt
         steps = int(self._time_debt / self.model.opt.timestep + 1e-9)
         self._time_debt -= steps * self.model.opt.timestep
-        if steps:
-            mujoco.mj_step(self.model, self.data, steps)
+        reach = self.robot.max_velocity * self.model.opt.timestep
+        for _ in range(steps):
+            # A servo follows its target no faster than its rated speed.
+            self.data.ctrl += np.clip(self._target - self.data.ctrl, -reach, reach)
+            mujoco.mj_step(self.model, self.data)
 
     def positions(self) -> Vector:
         """Measured joint positions (25,) rad."""
@@ -136,6 +148,7 @@ class Twin:
         self.data.qpos[self._qpos] = target
         self.data.qvel[:] = 0.0
         self.data.ctrl[:] = target
+        self._target = target
         mujoco.mj_forward(self.model, self.data)
 
     def link_poses(self) -> dict[str, Pose]:
@@ -147,6 +160,7 @@ class Twin:
         for link in (BASE_LINK, *(joint.link for joint in self.robot.joints)):
             body = self.data.body(link)
             poses[link] = (body.xpos.copy(), np.roll(body.xquat, -1))
+        poses[HEAD_ALIAS] = poses[HEAD_LINK]
         return poses
 
     def _checked(self, positions: ArrayLike) -> Vector:
