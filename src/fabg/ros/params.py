@@ -4,13 +4,14 @@
     class CameraConfig:
         fps: float = param(25.0, "frames a second of an image folder", low=0.1, high=240.0)
 
-Each field becomes a parameter with its documentation, type and range; a nested dataclass becomes
-``outer.inner``. Values are checked twice: by ROS (range) and by the dataclass itself.
+Each field becomes a parameter with its documentation, type and range; a nested dataclass (one of the
+core, which knows no ROS and is documented by its docstring) becomes ``outer.inner``. Values are checked twice: by ROS (range) and by the dataclass itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import typing
 from collections.abc import Mapping
@@ -75,12 +76,9 @@ class Entry:
     hints: _Hints
 
 
-_NO_HINTS = _Hints("", None, None, (), False)
-
-
 def entries(config_type: type, prefix: str = "") -> list[Entry]:
     """Return the parameters of a configuration dataclass, nested ones as ``outer.inner``."""
-    kinds = typing.get_type_hints(config_type)
+    kinds, docs = typing.get_type_hints(config_type), _attribute_docs(config_type)
     found: list[Entry] = []
     for f in dataclasses.fields(config_type):
         kind = kinds[f.name]
@@ -90,8 +88,26 @@ def entries(config_type: type, prefix: str = "") -> list[Entry]:
         default: Any = f.default
         if default is dataclasses.MISSING and f.default_factory is not dataclasses.MISSING:
             default = f.default_factory()
-        found.append(Entry(prefix + f.name, kind, default, f.metadata.get("param", _NO_HINTS)))
+        hints = f.metadata.get("param") or _Hints(docs.get(f.name, ""), None, None, (), False)
+        found.append(Entry(prefix + f.name, kind, default, hints))
     return found
+
+
+def _attribute_docs(config_type: type) -> dict[str, str]:
+    """Return the texts under "Attributes" of a numpy docstring, by name."""
+    lines = (inspect.getdoc(config_type) or "").splitlines()
+    if "Attributes" not in lines:
+        return {}
+    docs: dict[str, str] = {}
+    names: list[str] = []
+    for line in lines[lines.index("Attributes") + 2 :]:
+        if line.startswith("---") or not line.strip():
+            break
+        if not line.startswith(" "):
+            names = [name.strip() for name in line.split(",")]
+        else:
+            docs |= {name: f"{docs.get(name, '')} {line.strip()}".strip() for name in names}
+    return docs
 
 
 def _check(entry: Entry, value: Any) -> Any:
