@@ -1,5 +1,7 @@
 """The simulated robot moves within its limits, and its face shows what its joints do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -151,8 +153,8 @@ def test_no_graphics_is_said_with_the_remedy(monkeypatch):
 
 def test_a_table_that_does_not_fit_the_head_is_refused():
     robot = load_robot()
-    joints = [vars(j) | ({"origin": (0.5, 0.0, 0.0)} if j.name == "eye_left_yaw" else {}) for j in robot.joints]
-    moved = RobotModel("moved", tuple(type(robot.joints[0])(**row) for row in joints))
+    joints = [replace(j, origin=(0.5, 0.0, 0.0)) if j.name == "eye_left_yaw" else j for j in robot.joints]
+    moved = RobotModel("moved", tuple(joints))
     with pytest.raises(ConfigError, match=r"eye_left_yaw: origin .* mm from the mesh's eye"):
         Twin(moved)
 
@@ -220,7 +222,7 @@ def test_lids_follow_the_gaze(twin):
 
 def test_shoulders_stay_when_the_head_turns(twin):
     twin.set_positions(at(twin, neck_yaw=0.8, neck_pitch=0.3))
-    position, (x, y, z, w) = twin.link_poses()["neck_roll_link"]
+    position, _ = twin.link_poses()["neck_roll_link"]
     head = twin.data.body("neck_roll_link").xmat.reshape(3, 3)
     in_base = twin.face_vertices() @ head.T + position
     still = twin.head.neck_weight == 0

@@ -41,7 +41,7 @@ def cap_depth(head: HeadAsset) -> NDArray[np.float64]:
     return _soft_maximum(front, nape)
 
 
-def _soft_maximum(a: NDArray[np.float64], b: NDArray[np.float64], width: float = 0.006) -> NDArray[np.float64]:
+def _soft_maximum(a: NDArray, b: NDArray, width: float = 0.006) -> NDArray[np.float64]:
     """Maximum whose kink is rounded over `width` metres, so that seams run in curves."""
     return width * np.logaddexp(a / width, b / width)
 
@@ -62,10 +62,11 @@ def dress(head: HeadAsset) -> list[Part]:
     # A bust ends in a curve, not at the sleeves.
     bust = 1.0 - (np.abs(y) / 0.196) ** 2.6 - (np.clip(-0.13 - z, 0, None) / 0.170) ** 2.6
     bust = np.where(np.abs(y) > 0.25, -1.0, bust)
+    cloth = np.minimum(collar - 0.0095, bust * 0.1)
     return [
         Part("cap", _layer(skin, normals, cap - 0.0020, 0.0035, 0), GRAPHITE, True, 0.55, 0.55),
         Part("cap_edge", _band(skin, normals, cap, (0.0, 0.0030), 0.0045, 0), ACCENT, True, 0.4, 0.5, 0.06),
-        Part("garment", _layer(skin, normals, np.minimum(collar - 0.0095, bust * 0.1), 0.0070, 10), CLOTH, False, 0.08, 0.15),
+        Part("garment", _layer(skin, normals, cloth, 0.0070, 10), CLOTH, False, 0.08, 0.15),
         Part("collar", _band(skin, normals, collar, (0.0, 0.0150), 0.0118, 4), GRAPHITE, False, 0.15, 0.25),
     ]
 
@@ -78,7 +79,9 @@ def _layer(skin: Mesh, normals: NDArray, depth: NDArray, thickness: float, round
     return shell(soft, normal, thickness, thickness + 0.002)
 
 
-def _band(skin: Mesh, normals: NDArray, depth: NDArray, span: tuple[float, float], thickness: float, rounds: int) -> Mesh:
+def _band(
+    skin: Mesh, normals: NDArray, depth: NDArray, span: tuple[float, float], thickness: float, rounds: int
+) -> Mesh:
     piece, (normal, rest) = clip(skin, depth - span[0], normals, depth)
     normal = smoothed(normal, piece.triangles, max(rounds, 4))
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9

@@ -26,7 +26,17 @@ from fabg.geometry import OPTICAL_FROM_BODY, ypr_from_rotation
 from fabg.perception.landmark import Landmarker
 from fabg.perception.pose import Camera, head_pose
 from fabg.perception.types import Roi
-from fabg.robot.face_readout import EXPRESSIONS, READOUTS, LinearReadout, Readout, Sample, Vector, both, score
+from fabg.robot.face_readout import (
+    EXPRESSIONS,
+    READOUTS,
+    Expression,
+    LinearReadout,
+    Readout,
+    Sample,
+    Vector,
+    both,
+    score,
+)
 from fabg.robot.model import RobotModel
 from fabg.robot.twin import Twin
 
@@ -37,6 +47,9 @@ TARGET_FOUND, TARGET_SINGLE, TARGET_MIXED = 0.99, 0.93, 0.75
 SWEEP_STEPS = 15
 SIZE = (640, 480)
 NEAR_M, FAR_M = 0.45, 1.0
+
+Command = Callable[[Sample], float]
+
 
 def evaluate_robot_face(
     *,
@@ -72,7 +85,7 @@ def evaluate_robot_face(
     if samples < 20:
         raise UsageError(f"samples is {samples}: expected at least 20 for a correlation to mean anything")
     if seed < FIRST_REPORT_SEED:
-        raise UsageError(f"seed is {seed}: expected {FIRST_REPORT_SEED} or more, those below served to tune the face")
+        raise UsageError(f"seed is {seed}: expected {FIRST_REPORT_SEED} or more, lower ones tuned the face")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Twin(robot, size=SIZE) as twin, Progress(*columns, disable=not progress, transient=True) as bar:
         landmarker = Landmarker()
@@ -178,65 +191,68 @@ def _at_random(robot: RobotModel, rng: np.random.Generator) -> Vector:
     return at_share(robot, shares)
 
 
-def _report(robot: RobotModel, results: Mapping[str, list[Sample]], *, samples: int, seed: int) -> dict[str, Any]:
+def _report(
+    robot: RobotModel, results: Mapping[str, list[Sample]], *, samples: int, seed: int
+) -> dict[str, Any]:
     mixed, calibration = results["mixed"], results["calibration"]
-    joints = {
-        joint.name: _row(
-            robot, READOUTS[joint.name], _command(robot, {joint.name: 1.0}), results[f"joint {joint.name}"], mixed, calibration,
-            open_eyes=joint.group == "eyes",
+
+    def row(readout: Readout, command: Command, single: list[Sample], gaze: bool) -> dict[str, Any]:
+        parts = [_usable(robot, part, open_eyes=gaze) for part in (single, mixed, calibration)]
+        return _correlations(readout, command, *parts)
+
+    joints = {}
+    for joint in robot.joints:
+        command = _command(robot, {joint.name: 1.0})
+        joints[joint.name] = row(
+            READOUTS[joint.name], command, results[f"joint {joint.name}"], joint.group == "eyes"
         )
-        for joint in robot.joints
-    }  # fmt: skip
     expressions = {}
     for name, expression in EXPRESSIONS.items():
         command = _command(robot, expression.joints, rectify=expression.low == 0.0)
-        row = _row(
-            robot, expression.readout, command, results[f"expression {name}"], mixed, calibration, open_eyes=expression.gaze
-        )
-        random = row["r_mixed_linear"] if expression.gaze else row["r_mixed"]
-        expressions[name] = row | {
+        entry = row(expression.readout, command, results[f"expression {name}"], expression.gaze)
+        random = entry["r_mixed_linear"] if expression.gaze else entry["r_mixed"]
+        expressions[name] = entry | {
             "target_single": TARGET_SINGLE if expression.single else None,
             "target_mixed": TARGET_MIXED if expression.mixed else None,
-            "met": _met(row["r_single"], TARGET_SINGLE, expression.single) and _met(random, TARGET_MIXED, expression.mixed),
+            "met": _met(entry["r_single"], random, expression),
         }
-    single = [sample for name, plan in results.items() if name not in ("mixed", "calibration") for sample in plan]
+    single = [s for name, plan in results.items() if name not in ("mixed", "calibration") for s in plan]
     found = {"single": _share(single), "mixed": _share(mixed)}
     met = {
         "found": min(found.values()) >= TARGET_FOUND,
-        **{name: row["met"] for name, row in expressions.items() if row["target_single"] or row["target_mixed"]},
+        **{name: row["met"] for name, row in expressions.items() if row["met"] is not None},
     }
     return {
-        "samples": samples, "seed": seed, "pictures": len(single) + len(mixed), "distance_m": [NEAR_M, FAR_M],
+        "samples": samples,
+        "seed": seed,
+        "pictures": len(single) + len(mixed),
+        "distance_m": [NEAR_M, FAR_M],
         "calibration": {"seed": CALIBRATION_SEED, "pictures": len(calibration)},
         "eyes_open": sum(_eyes_open(robot, sample) for sample in mixed),
-        "found": found, "joints": joints, "expressions": expressions,
+        "found": found,
+        "joints": joints,
+        "expressions": expressions,
         "targets": {"found": TARGET_FOUND, "r_single": TARGET_SINGLE, "r_mixed": TARGET_MIXED},
-        "met": met, "all_met": all(met.values()),
-    }  # fmt: skip
+        "met": met,
+        "all_met": all(met.values()),
+    }
 
 
-def _row(
-    robot: RobotModel,
-    readout: Readout,
-    command: Callable[[Sample], float],
-    single: list[Sample],
-    mixed: list[Sample],
-    calibration: list[Sample],
-    *,
-    open_eyes: bool,
+def _correlations(
+    readout: Readout, command: Command, single: list[Sample], mixed: list[Sample], calibration: list[Sample]
 ) -> dict[str, Any]:
-    def usable(samples: list[Sample]) -> list[Sample]:
-        return [s for s in samples if s.reading is not None and (not open_eyes or _eyes_open(robot, s))]
-
-    learn = usable(calibration)
-    linear = LinearReadout(learn, np.array([command(s) for s in learn]))
+    linear = LinearReadout(calibration, np.array([command(s) for s in calibration]))
     has_score = bool(readout.plus or readout.angle)
     return {
         "readout": str(readout),
-        "r_single": _r((command(s), score(s, readout)) for s in usable(single)) if has_score else None,
-        "r_mixed": _r((command(s), score(s, readout)) for s in usable(mixed)) if has_score else None,
-        "r_mixed_linear": _r((command(s), linear(s)) for s in usable(mixed)),
+        "r_single": _r((command(s), score(s, readout)) for s in single) if has_score else None,
+        "r_mixed": _r((command(s), score(s, readout)) for s in mixed) if has_score else None,
+        "r_mixed_linear": _r((command(s), linear(s)) for s in mixed),
     }
+
+
+def _usable(robot: RobotModel, samples: list[Sample], *, open_eyes: bool) -> list[Sample]:
+    return [s for s in samples if s.reading is not None and (not open_eyes or _eyes_open(robot, s))]
 
 
 def _eyes_open(robot: RobotModel, sample: Sample) -> bool:
@@ -245,9 +261,7 @@ def _eyes_open(robot: RobotModel, sample: Sample) -> bool:
     return bool((sample.positions[lids] <= 0.3 * robot.upper[lids]).all())
 
 
-def _command(
-    robot: RobotModel, shares: Mapping[str, float], *, rectify: bool = False
-) -> Callable[[Sample], float]:
+def _command(robot: RobotModel, shares: Mapping[str, float], *, rectify: bool = False) -> Command:
     """Return the commanded strength: the mean share of travel, from 0 up where the scores are one-sided."""
 
     def value(sample: Sample) -> float:
@@ -269,8 +283,12 @@ def _r(pairs: Iterable[tuple[float, float]]) -> float | None:
     return round(float(np.corrcoef(table.T)[0, 1]), 3)
 
 
-def _met(r: float | None, target: float, wanted: bool) -> bool:
-    return not wanted or (r is not None and r >= target)
+def _met(single: float | None, random: float | None, expression: Expression) -> bool | None:
+    """Say whether the targets are met; None where there is none."""
+    wanted = [(single, TARGET_SINGLE)] * expression.single + [(random, TARGET_MIXED)] * expression.mixed
+    if not wanted:
+        return None
+    return all(r is not None and r >= target for r, target in wanted)
 
 
 def _share(samples: list[Sample]) -> float:
@@ -306,5 +324,5 @@ def write_sheet(path: Path | str, *, robot: RobotModel | None = None, columns: i
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), np.vstack(rows)[..., ::-1]):
-        raise UsageError(f"the contact sheet cannot be written to {path}: expected a .png in a writable directory")
+        raise UsageError(f"the contact sheet cannot be written to {path}: expected a writable .png")
     return path

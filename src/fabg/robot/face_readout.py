@@ -67,7 +67,7 @@ def _sided(side: str) -> dict[str, Readout]:
         f"lid_{side}": Readout((f"eyeBlink{cap}",), (f"eyeWide{cap}",)),
         f"brow_inner_{side}": Readout(("browInnerUp",), (f"browDown{cap}",)),
         f"brow_outer_{side}": Readout((f"browOuterUp{cap}",), (f"browDown{cap}",)),
-        f"cheek_{side}": Readout(note="the tracker's cheekSquint, noseSneer and cheekPuff stay at 0 on any face"),
+        f"cheek_{side}": Readout(note="cheekSquint, noseSneer and cheekPuff stay at 0 on any face"),
         f"lip_upper_{side}": Readout((f"mouthUpperUp{cap}",), ("mouthRollUpper",)),
         f"lip_lower_{side}": Readout((f"mouthLowerDown{cap}",), ("mouthRollLower",)),
         f"corner_vertical_{side}": Readout((f"mouthSmile{cap}",), (f"mouthFrown{cap}",)),
@@ -119,15 +119,30 @@ EXPRESSIONS: Mapping[str, Expression] = {
     "jaw": Expression({"jaw": 1.0}, Readout(("jawOpen",)), single=True, mixed=True),
     "blink": Expression(both("lid"), Readout(_pair("eyeBlink")), single=True, mixed=True),
     "gaze_yaw": Expression(
-        _EYES_YAW, Readout(("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")), -1.0, True, True, True
+        _EYES_YAW,
+        Readout(("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")),
+        low=-1.0,
+        single=True,
+        mixed=True,
+        gaze=True,
     ),
-    "gaze_pitch": Expression(_EYES_PITCH, Readout(_pair("eyeLookDown"), _pair("eyeLookUp")), -1.0, True, True, True),
+    "gaze_pitch": Expression(
+        _EYES_PITCH,
+        Readout(_pair("eyeLookDown"), _pair("eyeLookUp")),
+        low=-1.0,
+        single=True,
+        mixed=True,
+        gaze=True,
+    ),
     "brows": Expression(
-        both("brow_inner", "brow_outer"), Readout(("browInnerUp", *_pair("browOuterUp")), _pair("browDown")), -1.0,
+        both("brow_inner", "brow_outer"),
+        Readout(("browInnerUp", *_pair("browOuterUp")), _pair("browDown")),
+        low=-1.0,
         mixed=True,
     ),
     "surprise": Expression(
-        both("brow_inner", "brow_outer") | {"jaw": 0.7}, Readout(("browInnerUp", *_pair("browOuterUp"), "jawOpen"))
+        both("brow_inner", "brow_outer") | {"jaw": 0.7},
+        Readout(("browInnerUp", *_pair("browOuterUp"), "jawOpen")),
     ),
     "pucker": Expression({"pucker": 1.0}, Readout(("mouthPucker", "mouthFunnel"))),
     "frown": Expression(both("corner_vertical", amount=-1.0), Readout(_pair("mouthFrown"))),
@@ -160,8 +175,10 @@ def features(sample: Sample) -> Vector:
         width = float(np.hypot(*across))
         along, down = across / width, np.array([-across[1], across[0]]) / width
         offset = points[iris] - (points[first] + points[second]) / 2
-        eyes += [offset @ along / width, offset @ down / width, float(np.hypot(*(points[upper] - points[lower]))) / width]
-    return np.concatenate([reading.blendshapes, [sample.angles[name] for name in ("yaw", "pitch", "roll")], eyes])
+        opening = float(np.hypot(*(points[upper] - points[lower])))
+        eyes += [offset @ along / width, offset @ down / width, opening / width]
+    angles = [sample.angles[name] for name in ("yaw", "pitch", "roll")]
+    return np.concatenate([reading.blendshapes, angles, eyes])
 
 
 class LinearReadout:

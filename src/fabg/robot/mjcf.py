@@ -24,6 +24,8 @@ TIMESTEP_S = 0.002
 FACE_MESH = "face"
 FACE_CAMERA_M = 0.62
 """Distance of the `face` camera from the point between the eyes."""
+CAMERA_DROP_M = -0.035
+"""Height of the `face` camera over the eyes: below them, so that head and collar share the picture."""
 
 SERVO_BANDWIDTH_RAD_S = {"neck": 45.0, "eyes": 110.0, "face": 90.0}
 """Natural frequency of each group's position loop; damping is critical, so it never overshoots."""
@@ -53,7 +55,9 @@ def visible_face(head: HeadAsset, uv: NDArray[np.float32]) -> FaceMesh:
     return FaceMesh(head.position_of[used].astype(np.intp), inverse.reshape(-1, 3).astype(np.int32), uv[used])
 
 
-def build_spec(robot: RobotModel, head: HeadAsset, links: LinkTable, *, size: tuple[int, int], samples: int) -> Any:
+def build_spec(
+    robot: RobotModel, head: HeadAsset, links: LinkTable, *, size: tuple[int, int], samples: int
+) -> Any:
     """Return the uncompiled `mujoco.MjSpec`.
 
     Parameters
@@ -77,7 +81,11 @@ def build_spec(robot: RobotModel, head: HeadAsset, links: LinkTable, *, size: tu
     spec.compiler.balanceinertia = True
     spec.option.timestep = TIMESTEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.gravity = [0, 0, 0]  # the servos hold the head's weight; sagging gains would only blur the model
+    spec.option.gravity = [
+        0,
+        0,
+        0,
+    ]  # the servos hold the head's weight; sagging gains would only blur the model
     spec.stat.extent, spec.stat.center = 1.0, [0.0, 0.0, 0.05]
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 30.0
     spec.visual.global_.offwidth, spec.visual.global_.offheight = size
@@ -132,9 +140,14 @@ def _add_joint(spec: Any, parent: Any, joint: Joint, links: LinkTable) -> Any:
     body.inertia = [link.inertia_kg_m2] * 3
     body.explicitinertial = True
     body.add_joint(
-        name=joint.name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=joint.axis, limited=True,
-        range=[joint.lower, joint.upper], solref_limit=[2 * TIMESTEP_S, 1.0], armature=GEARING[joint.group] * link.inertia_kg_m2,
-    )  # fmt: skip
+        name=joint.name,
+        type=mujoco.mjtJoint.mjJNT_HINGE,
+        axis=joint.axis,
+        limited=True,
+        range=[joint.lower, joint.upper],
+        solref_limit=[2 * TIMESTEP_S, 1.0],  # as hard as the time step allows
+        armature=GEARING[joint.group] * link.inertia_kg_m2,
+    )
     actuator = spec.add_actuator(
         name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT, ctrllimited=True,
         ctrlrange=[joint.lower, joint.upper], forcelimited=True, forcerange=[-link.effort_nm, link.effort_nm],
@@ -179,7 +192,11 @@ def _add_catch_lights(spec: Any, body: Any, head: HeadAsset) -> None:
 
 def _add_part(spec: Any, body: Any, part: Part) -> None:
     spec.add_material(
-        name=part.name, rgba=[*part.rgb, 1], specular=part.specular, shininess=part.shininess, emission=part.emission
+        name=part.name,
+        rgba=[*part.rgb, 1],
+        specular=part.specular,
+        shininess=part.shininess,
+        emission=part.emission,
     )
     mesh: Mesh = part.mesh
     normals = NormalMap(mesh.triangles, len(mesh.vertices))(mesh.vertices)
@@ -187,7 +204,9 @@ def _add_part(spec: Any, body: Any, part: Part) -> None:
     _add_geom(body, part.name, material=part.name)
 
 
-def _add_texture(spec: Any, name: str, image: NDArray[np.uint8], *, specular: float, shininess: float) -> None:
+def _add_texture(
+    spec: Any, name: str, image: NDArray[np.uint8], *, specular: float, shininess: float
+) -> None:
     import mujoco
 
     height, width, _ = image.shape
@@ -199,7 +218,9 @@ def _add_texture(spec: Any, name: str, image: NDArray[np.uint8], *, specular: fl
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
 
 
-def _add_mesh(spec: Any, name: str, vertices: Points, normals: Points, uv: NDArray | None, triangles: Triangles) -> None:
+def _add_mesh(
+    spec: Any, name: str, vertices: Points, normals: Points, uv: NDArray | None, triangles: Triangles
+) -> None:
     import mujoco
 
     mesh = spec.add_mesh(name=name)
@@ -225,7 +246,11 @@ def _add_lights(spec: Any) -> None:
     import mujoco
 
     head_light = spec.visual.headlight
-    head_light.ambient, head_light.diffuse, head_light.specular = [0.36, 0.36, 0.38], [0.10, 0.10, 0.10], [0, 0, 0]
+    head_light.ambient, head_light.diffuse, head_light.specular = (
+        [0.36, 0.36, 0.38],
+        [0.10, 0.10, 0.10],
+        [0, 0, 0],
+    )
     directional = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     for name, direction, diffuse in (
         ("key", (-0.80, -0.45, -0.55), (0.66, 0.63, 0.585)),
@@ -247,12 +272,15 @@ def _add_cameras(spec: Any, bodies: dict[str, Any], robot: RobotModel) -> None:
     eyes = np.array([robot["eye_left_yaw"].origin, robot["eye_right_yaw"].origin])
     middle = eyes.mean(axis=0)
     spec.worldbody.add_camera(
-        name="face", pos=middle + [FACE_CAMERA_M, 0.0, -0.035], xyaxes=[0, 1, 0, 0, 0, 1], fovy=34.0
+        name="face",
+        pos=middle + np.array([FACE_CAMERA_M, 0.0, CAMERA_DROP_M]),
+        xyaxes=[0, 1, 0, 0, 0, 1],
+        fovy=34.0,
     )
     for side, eye in zip(("left", "right"), eyes, strict=True):
         # In front of the lashes, so that the robot does not see the inside of its own face.
         bodies[HEAD_LINK].add_camera(
-            name=f"{side}_eye", pos=eye + [0.045, 0.0, 0.0], xyaxes=[0, -1, 0, 0, 0, 1], fovy=60.0
+            name=f"{side}_eye", pos=eye + np.array([0.045, 0.0, 0.0]), xyaxes=[0, -1, 0, 0, 0, 1], fovy=60.0
         )
 
 

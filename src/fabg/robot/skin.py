@@ -58,12 +58,18 @@ def eye_texture(iris: ArrayLike = (0.33, 0.46, 0.50), size: int = 512) -> Image:
     longitude = np.linspace(0, 2 * np.pi, size)[None] * np.ones((size, 1))
     rng = np.random.default_rng(7)
     spokes = np.convolve(np.tile(rng.normal(size=size), 3), np.hanning(9), mode="same")[size : 2 * size]
-    fibre = 1 + 0.22 * spokes / np.abs(spokes).max() + 0.05 * np.sin(longitude * 24 + 3 * np.sin(longitude * 5))
+    fibre = (
+        1 + 0.22 * spokes / np.abs(spokes).max() + 0.05 * np.sin(longitude * 24 + 3 * np.sin(longitude * 5))
+    )
     colour = np.array(iris) * fibre[..., None]
-    colour = _mix(colour, np.array([0.62, 0.47, 0.28]), 0.35 * _step(0.27, 0.19, angle))  # warm ring at the pupil
+    colour = _mix(
+        colour, np.array([0.62, 0.47, 0.28]), 0.35 * _step(0.27, 0.19, angle)
+    )  # warm ring at the pupil
     colour = _mix(colour, np.array(iris) * 0.28, _step(0.33, 0.42, angle))  # limbal ring
     veins = 0.5 + 0.5 * np.sin(longitude * 9 + 4 * np.sin(longitude * 3))
-    white = np.array([0.93, 0.92, 0.90]) * (1 - 0.05 * veins[..., None] * _step(0.6, 1.1, angle)[..., None] * [0.4, 1, 1])
+    white = np.array([0.93, 0.92, 0.90]) * (
+        1 - 0.05 * veins[..., None] * _step(0.6, 1.1, angle)[..., None] * [0.4, 1, 1]
+    )
     white = _mix(white, np.array([0.80, 0.60, 0.56]), 0.8 * _step(0.75, 1.35, angle))
     colour = _mix(colour, white, _step(0.405, 0.455, angle))
     colour = _mix(colour, np.array([0.015, 0.015, 0.02]), _step(0.175, 0.150, angle))
@@ -110,7 +116,9 @@ def ambient_light(head: HeadAsset, reach: float = 0.07) -> NDArray[np.float64]:
     triangles = head.position_of[head.triangles[head.material == MATERIALS.index("skin")]]
     normals = NormalMap(triangles, len(points))(points)
     corners = points[triangles]
-    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = 0.5 * np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
     disc = np.bincount(triangles.ravel(), np.repeat(area / 3, 3), minlength=len(points)).astype(np.float32)
     seen = np.ones(len(points))
     for start in range(0, len(points), 256):
@@ -162,7 +170,7 @@ def _albedo(grid: Grid, eye_gap: Grid) -> Grid:
 
     def noise(cell: int) -> Grid:
         coarse = rng.normal(size=(_HEIGHT // cell + 2, _WIDTH // cell + 2))
-        return cv2.resize(coarse, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(cv2.resize(coarse, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC), dtype=float)
 
     def blob(y0: float, z0: float, width: float, height: float) -> Grid:
         return np.exp(-(((side - y0) / width) ** 2) - ((z - z0) / height) ** 2)
@@ -170,10 +178,14 @@ def _albedo(grid: Grid, eye_gap: Grid) -> Grid:
     colour = TONE * (1 + 0.010 * noise(2) + 0.018 * noise(28))[..., None]
     flush = TONE * np.array([1.03, 0.80, 0.79])
     colour = _mix(colour, flush, 0.34 * blob(0.047, -0.034, 0.021, 0.017) * front)  # cheeks
-    colour = _mix(colour, flush, 0.30 * blob(0.0, -0.029, 0.013, 0.012) * _step(0.01, 0.03, x))  # tip of the nose
+    colour = _mix(
+        colour, flush, 0.30 * blob(0.0, -0.029, 0.013, 0.012) * _step(0.01, 0.03, x)
+    )  # tip of the nose
     colour = _mix(colour, flush, 0.45 * blob(0.082, -0.013, 0.012, 0.03))  # ears
     colour = _mix(colour, flush * 0.97, 0.25 * blob(0.0, -0.098, 0.020, 0.012) * front)  # chin
-    colour = _mix(colour, TONE * [0.84, 0.74, 0.72], 0.40 * blob(0.031, 0.006, 0.018, 0.010) * front)  # sockets
+    colour = _mix(
+        colour, TONE * [0.84, 0.74, 0.72], 0.40 * blob(0.031, 0.006, 0.018, 0.010) * front
+    )  # sockets
 
     colour = _mix(colour, LIP * (1 + 0.025 * noise(3))[..., None], 0.80 * _step(0.12, 0.85, lips))
 
@@ -187,7 +199,11 @@ def _albedo(grid: Grid, eye_gap: Grid) -> Grid:
 def _brow(side: Grid, z: Grid, rng: np.random.Generator) -> Grid:
     """Opacity of the eyebrows: a soft arc of strands, fuller inside, tapering outwards."""
     along = np.clip((side - 0.0125) / 0.0445, -0.2, 1.2)
-    centre = 0.0140 + 0.0062 * np.sin(np.pi * np.clip(along * 0.72 + 0.03, 0, 1)) - 0.0050 * np.clip(along, 0, 1) ** 3
+    centre = (
+        0.0140
+        + 0.0062 * np.sin(np.pi * np.clip(along * 0.72 + 0.03, 0, 1))
+        - 0.0050 * np.clip(along, 0, 1) ** 3
+    )
     half = 0.0036 * (1 - 0.66 * np.clip(along, 0, 1) ** 1.4)
     across = (z - centre) / half
     arc = _step(1.35, 0.35, np.abs(across)) * _step(-0.10, 0.14, along) * _step(1.10, 0.86, along)
@@ -198,7 +214,11 @@ def _brow(side: Grid, z: Grid, rng: np.random.Generator) -> Grid:
     column = ((side - (z - centre) * lean) * 9000) % 256
     row = (z * 900 + 40) % 256
     texture = cv2.remap(
-        strands.astype(np.float32), column.astype(np.float32), row.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+        strands.astype(np.float32),
+        column.astype(np.float32),
+        row.astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
     )
     return np.clip(arc * (0.80 + 0.22 * texture), 0, 1)
 

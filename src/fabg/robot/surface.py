@@ -47,7 +47,7 @@ class NormalMap:
         return normals
 
 
-def compact(mesh: Mesh) -> tuple[Mesh, NDArray[np.intp]]:
+def compact(mesh: Mesh) -> tuple[Mesh, NDArray[np.integer]]:
     """Drop vertices that no triangle uses; also return the indices of those that stay."""
     used, inverse = np.unique(mesh.triangles, return_inverse=True)
     return Mesh(mesh.vertices[used], inverse.reshape(-1, 3).astype(np.int32)), used
@@ -114,7 +114,8 @@ def boundary_edges(triangles: Triangles) -> NDArray[np.intp]:
 
 def smoothed(values: NDArray, triangles: Triangles, rounds: int) -> NDArray:
     """Average each vertex's row with its neighbours' `rounds` times; border rows only along the border."""
-    edges = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])), axis=0)
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = np.unique(np.sort(edges), axis=0)
     border = boundary_edges(triangles)
     on_border = np.zeros(len(values), bool)
     on_border[border.ravel()] = True
@@ -153,14 +154,16 @@ def shell(mesh: Mesh, normals: Points, thickness: ArrayLike, rim: float) -> Mesh
 
 
 def sphere(longitudes: int, latitudes: int) -> tuple[Mesh, NDArray[np.float32]]:
-    """Unit sphere with its pole on +x, and texture coordinates (longitude, polar angle) in 0..1."""
+    """Return the unit sphere with its pole on +x, and texture coordinates (longitude, polar angle) in 0..1."""
     polar, azimuth = np.meshgrid(
         np.linspace(0, np.pi, latitudes), np.linspace(0, 2 * np.pi, longitudes), indexing="ij"
     )
-    vertices = np.stack([np.cos(polar), np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth)], axis=-1)
+    ring = np.sin(polar)
+    vertices = np.stack([np.cos(polar), ring * np.cos(azimuth), ring * np.sin(azimuth)], axis=-1)
     i = (np.arange(latitudes - 1)[:, None] * longitudes + np.arange(longitudes - 1)[None]).ravel()
+    below = i + longitudes
     triangles = np.concatenate(
-        [np.stack([i, i + longitudes, i + longitudes + 1], axis=1), np.stack([i, i + longitudes + 1, i + 1], axis=1)]
+        [np.stack([i, below, below + 1], axis=1), np.stack([i, below + 1, i + 1], axis=1)]
     )
     uv = np.stack([azimuth / (2 * np.pi), polar / np.pi], axis=-1).reshape(-1, 2)
     return Mesh(vertices.reshape(-1, 3).astype(np.float32), triangles.astype(np.int32)), uv.astype(np.float32)

@@ -20,7 +20,7 @@ from fabg.errors import CommandRefused, EnvironmentProblem, UsageError
 from fabg.robot.face_shapes import FaceShapes
 from fabg.robot.head_asset import load_head
 from fabg.robot.links import load_links
-from fabg.robot.mjcf import FACE_MESH, build_spec, servo_gains, set_gl_default, visible_face
+from fabg.robot.mjcf import CAMERA_DROP_M, FACE_MESH, build_spec, servo_gains, set_gl_default, visible_face
 from fabg.robot.model import BASE_LINK, HEAD_LINK, RobotModel, load_robot
 from fabg.robot.skin import paint_skin
 from fabg.robot.surface import NormalMap, Points
@@ -62,7 +62,11 @@ class Twin:
     """
 
     def __init__(
-        self, robot: RobotModel | None = None, *, size: tuple[int, int] = (640, 480), quality: Quality = "fast"
+        self,
+        robot: RobotModel | None = None,
+        *,
+        size: tuple[int, int] = (640, 480),
+        quality: Quality = "fast",
     ) -> None:
         if quality not in ("fast", "picture"):
             raise UsageError(f"quality is {quality!r}: expected 'fast' or 'picture'")
@@ -76,7 +80,8 @@ class Twin:
         self.quality = quality
         self.head = load_head()
         self._shapes = FaceShapes(self.robot, self.head)
-        spec = build_spec(self.robot, self.head, load_links(), size=size, samples=4 if quality == "picture" else 0)
+        samples = 4 if quality == "picture" else 0
+        spec = build_spec(self.robot, self.head, load_links(), size=size, samples=samples)
         self.model: mujoco.MjModel = spec.compile()
         self.data = mujoco.MjData(self.model)
         servo_gains(self.model, self.robot)
@@ -166,11 +171,13 @@ class Twin:
     def _checked(self, positions: ArrayLike) -> Vector:
         vector = np.array(positions, dtype=np.float64)
         if vector.shape != self.robot.neutral.shape:
-            raise CommandRefused(f"joint command has shape {vector.shape}: expected {self.robot.neutral.shape}")
+            expected = self.robot.neutral.shape
+            raise CommandRefused(f"joint command has shape {vector.shape}: expected {expected}")
         bad = np.flatnonzero(~np.isfinite(vector))
         if bad.size:
             first = int(bad[0])
-            raise CommandRefused(f"joint command: {self.robot.names[first]} is {vector[first]}: expected a number")
+            name = self.robot.names[first]
+            raise CommandRefused(f"joint command: {name} is {vector[first]}: expected a number")
         return np.clip(vector, self.robot.lower, self.robot.upper)
 
     # -- the face -------------------------------------------------------------------------------
@@ -217,8 +224,8 @@ class Twin:
         first_normal, normals = model.mesh_normaladr[self._mesh], model.mesh_normalnum[self._mesh]
         if not count == normals == len(self._face.position):
             raise EnvironmentProblem(
-                f"this MuJoCo {mujoco.__version__} stores {count} vertices and {normals} normals for a mesh of "
-                f"{len(self._face.position)}: install mujoco 4.0"
+                f"this MuJoCo {mujoco.__version__} stores {count} vertices and {normals} normals for a mesh "
+                f"of {len(self._face.position)}: install mujoco 4.0"
             )
         self._vertex_rows = slice(first, first + count)
         self._normal_rows = slice(first_normal, first_normal + normals)
@@ -282,7 +289,9 @@ class Twin:
         import mujoco
 
         eyes = self.head.eyes.mean(axis=0)
-        self.model.cam_pos[self.model.camera("face").id] = eyes + [distance, right, up - 0.035]
+        self.model.cam_pos[self.model.camera("face").id] = eyes + np.array(
+            [distance, right, up + CAMERA_DROP_M]
+        )
         mujoco.mj_forward(self.model, self.data)
 
     @property
