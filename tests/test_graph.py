@@ -117,6 +117,30 @@ def test_stamps_travel_unchanged_from_camera_to_policy(probe):
     assert stamps(chunks) == sorted(stamps(chunks))
 
 
+def _fabg(*arguments):
+    command = [sys.executable, "-m", "fabg.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_stop_command_stops_until_it_is_reset(probe):
+    lines = []
+    status = probe.collect(ActuationStatus, "/fabg/actuation/status")
+    with _graph(lines):
+        wait_until(lambda: status and status[-1].state == ActuationStatus.FOLLOWING, "the robot to follow")
+        done = _fabg("estop", "--reason", "a hand in the gears")
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: status[-1].state == ActuationStatus.STOPPED, "the stop")
+        assert "a hand in the gears" in status[-1].reason
+        assert _fabg("estop", "--reset").returncode == 0
+        wait_until(lambda: status[-1].state == ActuationStatus.FOLLOWING, "the robot to follow again")
+
+
+def test_the_stop_command_says_when_nobody_answers(ros):
+    done = _fabg("estop")
+    assert done.returncode == 1
+    assert "no actuation node answered" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_up_ends_by_ctrl_c_and_leaves_no_process(ros, tmp_path):
     command = [
         sys.executable,
@@ -149,8 +173,7 @@ def test_up_ends_by_ctrl_c_and_leaves_no_process(ros, tmp_path):
 
 
 def test_up_with_an_impossible_input_says_so_and_ends(ros):
-    command = [sys.executable, "-m", "fabg.cli", "up", "--only", "camera", "--input", "/no/such/film.mp4"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = _fabg("up", "--only", "camera", "--input", "/no/such/film.mp4")
     assert done.returncode == 1
     assert "/no/such/film.mp4" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -165,13 +188,7 @@ def test_up_with_an_impossible_input_says_so_and_ends(ros):
     ],
 )
 def test_up_refuses_what_it_does_not_know(arguments, said):
-    done = subprocess.run(
-        [sys.executable, "-m", "fabg.cli", "up", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = _fabg("up", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -128,6 +128,23 @@ def up(
 
 
 @app.command()
+def estop(
+    reset: Annotated[bool, typer.Option("--reset", help="Let the robot move again.")] = False,
+    reason: Annotated[str, typer.Option(help="Kept in the robot's log and status.")] = "from the command line",
+) -> None:
+    """Stop the robot at once, and keep it stopped until `fabg estop --reset`.
+
+    Commands given before the reset are never carried out after it.
+    """
+    from fabg.ros.estop import call
+
+    done, message = call(reset=reset, reason=reason)
+    typer.echo(message)
+    if not done:
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
