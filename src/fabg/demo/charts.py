@@ -77,7 +77,7 @@ class _Frame:
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
             f'aria-label="{html.escape(title, quote=True)}">'
         ]
-        for value in ticks(*self.y, 3) if y_marks is None else y_marks:
+        for value in ticks(*self.y) if y_marks is None else y_marks:
             y = float(self.up(value))
             parts.append(
                 f'<line class="grid" x1="{_LEFT}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -149,7 +149,7 @@ def histogram(
         return '<p class="none">nothing to show</p>'
     right = max(float(np.percentile(values, 99.5)), p95 * 1.1, 1.0)
     counts, edges = np.histogram(np.clip(values, 0.0, right), bins=bins, range=(0.0, right))
-    frame = _Frame(size, (0.0, right), (0.0, float(counts.max()) * 1.08))
+    frame = _Frame(size, (0.0, right), (0.0, float(counts.max()) * 1.35))
     floor = float(frame.up(0.0))
     body = []
     for count, a, b in zip(counts, edges[:-1], edges[1:], strict=True):

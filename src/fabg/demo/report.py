@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import fabg
 from fabg.demo.analysis import Pair, age_at, key_moments, pairs
 from fabg.demo.charts import Line, histogram, line_chart, stage_bars
+from fabg.demo.draw import STRIP_H
 from fabg.demo.record import Recording
 from fabg.robot.model import RobotModel
 
@@ -124,8 +125,9 @@ def _moments(video: Path, moments: Sequence[tuple[float, str]]) -> str:
         return ""
     shown = []
     for (t, name), picture in zip(moments, frames_at(video, [t for t, _ in moments]), strict=True):
+        panels = picture[: picture.shape[0] - STRIP_H]
         shown.append(
-            f'<figure class="card"><img alt="{_escape(name)}" src="{_jpeg(picture)}">'
+            f'<figure class="card"><img alt="{_escape(name)}" src="{_jpeg(panels)}">'
             f'<figcaption><span>{_escape(name)}</span><span class="soft">{t:.1f} s</span></figcaption>'
             "</figure>"
         )

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ from fabg.robot.model import load_robot
 
 LIVE_S = 30.0
 """How long a camera is watched when nothing else is said."""
-AFTER_END_S = 1.0
+AFTER_END_S = 1.5
+"""Lets the last image reach the servos, and the nodes tell how they are (once a second)."""
 START_S = 60.0
 """Longest wait for the graph."""
 SILENCE_S = 15.0
@@ -218,17 +219,20 @@ def _record(chosen: Input, folder: Path, seconds: float | None, console: Console
         def check() -> None:
             for child in graph.supervisor.poll():
                 if child.status:
-                    said = "\n  ".join(child.tail[-5:]) or "it said nothing"
                     raise EnvironmentProblem(
-                        f"the node {child.name} ended with status {child.status}; it said:\n  {said}\n"
-                        "`fabg doctor` examines this machine"
+                        f"the node {child.name} ended with status {child.status}; it said:"
+                        f"{_last_words(child.tail)}\n`fabg doctor` examines this machine"
                     )
             if recorder.failure is not None:
                 raise EnvironmentProblem(f"the recorder failed: {recorder.failure}") from recorder.failure
 
         with console.status(f"starting the graph (ROS_DOMAIN_ID={domain})"):
             _wait_for_graph(recorder.missing, check)
-            recorder.start_camera()
+            try:
+                recorder.start_camera()
+            except EnvironmentProblem as error:
+                said = _last_words(graph.supervisor.children["camera"].tail)
+                raise EnvironmentProblem(f"{error}; it said:{said}") from error
         end_s = None if seconds is None else time.monotonic() + seconds
         over_s: float | None = None
         with live(console, chosen.name, seconds) as meter:
@@ -247,6 +251,10 @@ def _record(chosen: Input, folder: Path, seconds: float | None, console: Console
     if not any(sight.faces for sight in recording.sights):
         recording.warnings.append(FACELESS)
     return recording
+
+
+def _last_words(tail: Sequence[str]) -> str:
+    return "".join(f"\n  {line}" for line in tail[-5:]) or " nothing"
 
 
 def _over(

@@ -151,7 +151,7 @@ class DemoRecorder:
             )
         answer = future.result()
         if answer is None or not answer.success:
-            raise EnvironmentProblem(f"the camera node could not be {done}: see its last lines above")
+            raise EnvironmentProblem(f"the camera node could not be {done}")
 
     # Listening -----------------------------------------------------------------------------------
 
