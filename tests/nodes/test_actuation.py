@@ -12,7 +12,6 @@ from fabg_msgs.msg import ActuationStatus, ExpressionChunk, OperatorFrame, Timin
 from fabg_msgs.srv import EStop
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from tests.conftest import wait_until
 from trajectory_msgs.msg import JointTrajectory
 
 from fabg import expression
@@ -23,6 +22,7 @@ from fabg.ros.convert import chunk_to_message
 from fabg.ros.joints import states_to_message
 from fabg.ros.params import flattened
 from fabg.ros.time import stamp
+from tests.conftest import wait_until
 
 pytestmark = pytest.mark.graph
 

@@ -16,7 +16,6 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
-from tests.conftest import environment, wait_until
 from tf2_msgs.msg import TFMessage
 
 from fabg.nodes.face import FaceNodeConfig
@@ -25,6 +24,7 @@ from fabg.perception.face import FaceTrackerConfig
 from fabg.ros.image import ImageConverter
 from fabg.ros.node import EXIT_USAGE
 from fabg.ros.params import entries
+from tests.conftest import environment, wait_until
 
 IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FRAME = "camera_left_optical_frame"
