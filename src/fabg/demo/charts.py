@@ -147,7 +147,7 @@ def histogram(
     values = np.asarray(values, dtype=np.float64)
     if values.size == 0:
         return '<p class="none">nothing to show</p>'
-    right = max(float(np.percentile(values, 99.5)), p95 * 1.1, 1.0)
+    right = max(float(np.percentile(values, 99.5)), p95 * 1.25, 1.0)
     counts, edges = np.histogram(np.clip(values, 0.0, right), bins=bins, range=(0.0, right))
     frame = _Frame(size, (0.0, right), (0.0, float(counts.max()) * 1.35))
     floor = float(frame.up(0.0))
