@@ -56,6 +56,9 @@ def demo(
         Path | None, typer.Option("--out", "-o", help="Directory of the report; runs/<stamp> by default.")
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=1.0, help="Stop after this long.")] = None,
+    hide_people: Annotated[
+        bool, typer.Option("--hide-people", help="Draw people as lines only; keep no image of them.")
+    ] = False,
 ) -> None:
     """Let the simulated robot mirror a face, and write a report with a video.
 
@@ -64,7 +67,7 @@ def demo(
     """
     from fabg.demo.run import run_demo
 
-    typer.echo(run_demo(input=input, out=out, seconds=seconds))
+    typer.echo(run_demo(input=input, out=out, seconds=seconds, hide_people=hide_people))
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -154,7 +157,8 @@ def doctor(
     """
     from fabg import doctor as examination
 
-    checks = examination.examine()
+    with _console.status("examining this machine"):
+        checks = examination.examine()
     if as_json:
         typer.echo(json.dumps(examination.to_json(checks), indent=2))
     else:
@@ -170,7 +174,7 @@ def robot_face(
         Path | None, typer.Option(help="Write a contact sheet of the robot's expressions here (PNG).")
     ] = None,
     samples: Annotated[int, typer.Option(min=20, help="Random faces to render.")] = 300,
-    seed: Annotated[int, typer.Option(help="Seed of the random faces.")] = 1,
+    seed: Annotated[int, typer.Option(min=1000, help="Seed of the random faces.")] = 1000,
 ) -> None:
     """Can the robot's face be read? Command expressions, and let a face tracker read the rendered robot.
 

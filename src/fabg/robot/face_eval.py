@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from fabg.errors import UsageError
 from fabg.geometry import OPTICAL_FROM_BODY, ypr_from_rotation
@@ -326,3 +327,32 @@ def write_sheet(path: Path | str, *, robot: RobotModel | None = None, columns: i
     if not cv2.imwrite(str(path), np.vstack(rows)[..., ::-1]):
         raise UsageError(f"the contact sheet cannot be written to {path}: expected a writable .png")
     return path
+
+
+def render(report: Mapping[str, Any]) -> Table:
+    """Lay out a report of `evaluate_robot_face` as a table for the terminal."""
+    found = report["found"]
+    verdict = "all targets met" if report["all_met"] else "targets missed"
+    table = Table(
+        title=f"Robot face, {report['pictures']} pictures, seed {report['seed']}: {verdict}",
+        caption=f"face found: {found['single']:.1%} one at a time, {found['mixed']:.1%} at random "
+        f"(target {TARGET_FOUND:.0%}); r at random of a gaze: learnt read-out, eyes open",
+    )
+    for title in (
+        "joint or expression",
+        "r one at a time",
+        "r at random",
+        "r learnt read-out",
+        "met",
+        "read-out",
+    ):
+        table.add_column(title, justify="right" if title.startswith("r ") else "left")
+    for section in ("expressions", "joints"):
+        for name, row in report[section].items():
+            numbers = (
+                "-" if row[k] is None else f"{row[k]:.2f}" for k in ("r_single", "r_mixed", "r_mixed_linear")
+            )
+            met = {True: "yes", False: "NO", None: ""}[row.get("met")]
+            table.add_row(name, *numbers, met, row["readout"])
+        table.add_section()
+    return table
