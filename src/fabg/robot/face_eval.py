@@ -336,17 +336,13 @@ def render(report: Mapping[str, Any]) -> Table:
     table = Table(
         title=f"Robot face, {report['pictures']} pictures, seed {report['seed']}: {verdict}",
         caption=f"face found: {found['single']:.1%} one at a time, {found['mixed']:.1%} at random "
-        f"(target {TARGET_FOUND:.0%}); r at random of a gaze: learnt read-out, eyes open",
+        f"(target {TARGET_FOUND:.0%})\nr learnt: by a linear read-out learnt on other pictures; it judges gazes",
     )
-    for title in (
-        "joint or expression",
-        "r one at a time",
-        "r at random",
-        "r learnt read-out",
-        "met",
-        "read-out",
-    ):
-        table.add_column(title, justify="right" if title.startswith("r ") else "left")
+    table.add_column("joint or expression", no_wrap=True)
+    for title in ("r alone", "r random", "r learnt"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("met")
+    table.add_column("read by", no_wrap=True, overflow="ellipsis")
     for section in ("expressions", "joints"):
         for name, row in report[section].items():
             numbers = (
