@@ -338,10 +338,10 @@ def render(report: Mapping[str, Any]) -> Table:
         caption=f"face found: {found['single']:.1%} one at a time, {found['mixed']:.1%} at random "
         f"(target {TARGET_FOUND:.0%})\nr learnt: by a linear read-out learnt on other pictures; it judges gazes",
     )
-    table.add_column("joint or expression", no_wrap=True)
+    table.add_column("joint or expression", min_width=23, no_wrap=True)
     for title in ("r alone", "r random", "r learnt"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("met")
+        table.add_column(title, justify="right", min_width=8, no_wrap=True)
+    table.add_column("met", min_width=3)
     table.add_column("read by", no_wrap=True, overflow="ellipsis")
     for section in ("expressions", "joints"):
         for name, row in report[section].items():
