@@ -5,6 +5,7 @@
     │   ├── ConfigError         a configuration value or file is not acceptable
     │   ├── InputError          a camera, video, image or message cannot be used
     │   └── ModelFileError      a model or asset file is missing, altered or unreadable
+    ├── SourceLost          an image source that worked has gone (in fabg.perception.sources)
     ├── CommandRefused      a motion command was refused at the door (NaN, wrong length, stale, ...)
     └── EnvironmentProblem  the machine lacks something: GL, ROS, a system package
 

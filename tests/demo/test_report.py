@@ -14,7 +14,7 @@ import pytest
 from fabg.demo import report
 from fabg.demo.analysis import summarise
 from fabg.demo.charts import Line, histogram, line_chart, stage_bars, thinned, ticks
-from fabg.demo.draw import PANEL_W, Layout
+from fabg.demo.draw import PANEL_W, Layout, Painter
 from fabg.demo.render import frame_rate, render_video, write_video
 from fabg.demo.run import RunFolder
 from fabg.errors import ConfigError, EnvironmentProblem
@@ -246,3 +246,17 @@ def test_a_folder_in_use_is_refused(tmp_path):
         RunFolder(tmp_path / "run" / "mine.txt" / "x"),
     ):
         pass
+
+
+def test_hidden_people_leave_no_trace_of_their_image(tmp_path, robot):
+    """Two runs that differ in the camera's image alone: their pictures must be the same."""
+    pictures = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        made = synthetic(tmp_path / name, robot, seconds=0.5)
+        made.hide_people = True
+        if name == "b":
+            made.images.read = lambda index: np.full((120, 160, 3), 255, np.uint8)
+        pictures.append(Painter(made, robot, PlainView(robot, (640, 480))).person(0.2))
+    assert np.array_equal(*pictures)
+    assert len(np.unique(pictures[0].reshape(-1, 3), axis=0)) > 10, "the lines are there"

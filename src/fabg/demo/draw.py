@@ -27,6 +27,7 @@ ROBOT: Colour = (64, 206, 222)
 INK: Colour = (232, 238, 242)
 FAINT: Colour = (138, 152, 163)
 GROUND: Colour = (14, 20, 26)
+_HIDDEN: Colour = (30, 39, 48)
 
 # Polylines through the 70 points of hri_msgs/FacialLandmarks.
 _CONTOURS: tuple[tuple[tuple[int, ...], bool], ...] = (
@@ -115,6 +116,8 @@ class Painter:
         stamp_s = r.image_stamps[index]
         image = r.images.read(index)
         panel = fitted(image, (PANEL_W, self.layout.panel_h)).copy()
+        if r.hide_people:
+            panel[:] = _HIDDEN
         height, width = image.shape[:2]
         scale = min(PANEL_W / width, self.layout.panel_h / height)
         # Pixel centres lie at whole numbers, in the image and on the panel.

@@ -151,6 +151,8 @@ class Recording:
         Node -> (level, message, values) as last told.
     restarts
         Node -> how often it had to be started again.
+    hide_people
+        True: pictures show people as lines only, never their images.
     """
 
     input_name: str
@@ -170,6 +172,7 @@ class Recording:
     diagnostics: dict[str, tuple[int, str, dict[str, str]]] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    hide_people: bool = False
 
     @property
     def start_s(self) -> float:

@@ -54,6 +54,7 @@ def run_demo(
     input: str | None = None,
     out: Path | None = None,
     seconds: float | None = None,
+    hide_people: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Let the simulated robot mirror a face, and return the path of the report.
@@ -66,6 +67,8 @@ def run_demo(
         Folder of the report, new or empty; ``runs/<stamp>`` by default. It appears only when all is done.
     seconds
         Stop after this long; by default a file ends by itself and a camera after 30 s.
+    hide_people
+        Show people as lines only: no image of them is kept.
     console
         Where progress is shown; standard error by default.
 
@@ -88,6 +91,7 @@ def run_demo(
     first = not any(runs_dir().glob("*/report.html"))
     with _terminable(), RunFolder(out) as folder:
         recording = _record(chosen, folder.partial, seconds, console)
+        recording.hide_people = hide_people
         _write(recording, folder.partial, console)
         finished = folder.keep()
     for warning in recording.warnings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import rclpy
 from fabg_msgs.srv import EStop
@@ -27,7 +28,7 @@ def call(*, reset: bool, reason: str, timeout_s: float = 5.0) -> tuple[bool, str
     rclpy.init()
     node = rclpy.create_node("fabg_estop")
     try:
-        client = node.create_client(EStop, "/fabg/estop")
+        client: Any = node.create_client(EStop, "/fabg/estop")
         silent = EnvironmentProblem(
             f"no actuation node answered within {timeout_s:g} s on ROS domain "
             f"{os.environ.get('ROS_DOMAIN_ID', '0')}: is the graph up, and is ROS_DOMAIN_ID the same? "

@@ -5,7 +5,8 @@
         fps: float = param(25.0, "frames a second of an image folder", low=0.1, high=240.0)
 
 Each field becomes a parameter with its documentation, type and range; a nested dataclass (one of the
-core, which knows no ROS and is documented by its docstring) becomes ``outer.inner``. Values are checked twice: by ROS (range) and by the dataclass itself.
+core, which knows no ROS and is documented by its docstring) becomes ``outer.inner``.
+Values are checked twice: by ROS (range) and by the dataclass itself.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def entries(config_type: type, prefix: str = "") -> list[Entry]:
             continue
         default: Any = f.default
         if default is dataclasses.MISSING and f.default_factory is not dataclasses.MISSING:
-            default = f.default_factory()
+            factory: Any = f.default_factory
+            default = factory()
         hints = f.metadata.get("param") or _Hints(docs.get(f.name, ""), None, None, (), False)
         found.append(Entry(prefix + f.name, kind, default, hints))
     return found
