@@ -341,8 +341,8 @@ def render(report: Mapping[str, Any]) -> Table:
     table.add_column("joint or expression", min_width=23, no_wrap=True)
     for title in ("r alone", "r random", "r learnt"):
         table.add_column(title, justify="right", min_width=8, no_wrap=True)
-    table.add_column("met", min_width=3)
-    table.add_column("read by", no_wrap=True, overflow="ellipsis")
+    table.add_column("met", no_wrap=True)
+    table.add_column("read by")
     for section in ("expressions", "joints"):
         for name, row in report[section].items():
             numbers = (
