@@ -133,7 +133,9 @@ def up(
 @app.command()
 def estop(
     reset: Annotated[bool, typer.Option("--reset", help="Let the robot move again.")] = False,
-    reason: Annotated[str, typer.Option(help="Kept in the robot's log and status.")] = "from the command line",
+    reason: Annotated[
+        str, typer.Option(help="Kept in the robot's log and status.")
+    ] = "from the command line",
 ) -> None:
     """Stop the robot at once, and keep it stopped until `fabg estop --reset`.
 

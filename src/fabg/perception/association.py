@@ -70,7 +70,6 @@ class Track:
             return math.inf
         return shift + math.log(ratio) + (_LOST_PENALTY if self.misses else 0.0)
 
-
     def _distance(self, roi: Roi, clock_s: float) -> float:
         """Return how far a face is from where this one should be, px.
 
