@@ -13,15 +13,16 @@ from std_msgs.msg import Float64MultiArray
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
-from fabg.errors import CommandRefused
+from fabg.errors import CommandRefused, ConfigError
 from fabg.geometry import pose, rotation_from_quaternion
-from fabg.robot.model import BASE_LINK, load_robot
+from fabg.robot.model import BASE_LINK, HEAD_LINK, load_robot
 from fabg.robot.twin import Twin
 from fabg.ros.convert import transform_to_message
 from fabg.ros.image import ImageConverter
 from fabg.ros.joints import states_to_message
 from fabg.ros.node import NEWEST_ONLY, RELIABLE, FabgNode, run
 from fabg.ros.params import param
+from fabg.ros.transforms import STATIC
 
 _VIEWS = ("face", "left_eye", "right_eye")
 
@@ -49,15 +50,16 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         """Build the twin."""
         unknown = sorted(set(self.config.views) - set(_VIEWS))
         if unknown:
-            raise CommandRefused(
-                f"there is no view {', '.join(unknown)}: expected some of {', '.join(_VIEWS)}"
-            )
+            raise ConfigError(f"there is no view {', '.join(unknown)}: expected some of {', '.join(_VIEWS)}")
         self._robot = load_robot()
         self._twin = Twin(self._robot)
         self._last = time.monotonic()
         self._positions = self._twin.positions()
         self._states = self.publisher(JointState, "/joint_states")
         self._tf = self.publisher(TFMessage, "/tf", RELIABLE)
+        # The name by which ROS 2 packages look for a robot's head.
+        alias = transform_to_message(HEAD_LINK, "head_link", np.eye(4), self.get_clock().now().to_msg())
+        self.publisher(TFMessage, "/tf_static", STATIC).publish(TFMessage(transforms=[alias]))
         self.subscribe(Float64MultiArray, "/forward_command_controller/commands", self._on_command)
         self.subscribe(JointTrajectory, "/joint_trajectory_controller/joint_trajectory", self._on_trajectory)
         self.every(1.0 / self.config.rate_hz, self._step, "physics")

@@ -33,7 +33,12 @@ _INHERITED_TRAPS = (
     "PYTHONPATH",
     "VIRTUAL_ENV",
 )
-_WARM_UP = "import cv2, mediapipe, mujoco, rclpy.lifecycle, sensor_msgs.msg, hri_msgs.msg, fabg_msgs.msg"
+_WARM_UP = """
+import cv2, mediapipe, mujoco, rclpy.lifecycle, sensor_msgs.msg, hri_msgs.msg, fabg_msgs.msg
+from fabg.robot.head_asset import load_head
+from fabg.robot.skin import paint_skin
+paint_skin(load_head())
+"""
 
 
 @dataclass(frozen=True)
@@ -243,7 +248,7 @@ class Setup:
             if all_packages:
                 options = ("--no-deps", "--no-build-isolation")
                 self._pip("fabg", "--editable", str(self.layout.root), options=options)
-                with self._progress.step("first import"):
+                with self._progress.step("first import, and the robot's head"):
                     self._call([str(self.layout.python), "-c", _WARM_UP], "import")
             clip.result()
 
