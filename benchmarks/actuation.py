@@ -9,7 +9,6 @@ of CPU a tick (everything the process does in a second, over 50 ticks).
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe, resident_mib, save
+from machine import describe, parse, resident_mib, save
 
 RATE_HZ = 50.0
 
@@ -171,12 +170,7 @@ def _cpu_s(pid: int) -> float:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--json", type=Path, default=None)
-    arguments = parser.parse_args()
+    arguments = parse(__doc__)
     result: dict[str, Any] = {"benchmark": "actuation", "machine": describe(), "seconds": arguments.seconds}
     result["core_us"] = core_us()
     result |= measure(arguments.seconds)

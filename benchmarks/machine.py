@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 from pathlib import Path
 from typing import Any
+
+
+def parse(doc: str | None, seconds: float = 60.0) -> argparse.Namespace:
+    """Return the arguments that all benchmarks take: `seconds` and `json`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=seconds, help="how long to measure")
+    parser.add_argument("--json", type=Path, default=None, help="file for the result")
+    return parser.parse_args()
 
 
 def describe() -> dict[str, Any]:

@@ -8,15 +8,13 @@ memory after the first minute grows by no more than 2 %.
 
 from __future__ import annotations
 
-import argparse
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe, resident_mib, save
+from machine import describe, parse, resident_mib, save
 
 CONTROL_PERIOD_MS = 20.0
 
@@ -129,12 +127,7 @@ def _memory(samples: list[tuple[float, dict[str, float]]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--json", type=Path, default=None)
-    arguments = parser.parse_args()
+    arguments = parse(__doc__)
     result: dict[str, Any] = {"benchmark": "pipeline", "machine": describe(), "seconds": arguments.seconds}
     bare = bare_model_ms()
     result |= measure(arguments.seconds)

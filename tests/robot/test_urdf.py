@@ -3,7 +3,9 @@
 import math
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +168,11 @@ def test_written_file_is_complete_and_alone(tmp_path):
     path = write_urdf(tmp_path / "deep" / "head.urdf")
     assert [p.name for p in path.parent.iterdir()] == ["head.urdf"]
     assert ElementTree.parse(path).getroot().get("name") == "fabg_head"
+
+
+def test_the_xacro_command_works_from_anywhere(tmp_path):
+    """What a ROS user types; the joint table is found beside the file."""
+    command = [Path(sys.executable).with_name("xacro"), share_dir() / "urdf" / "fabg_head.urdf.xacro"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('type="revolute"') == 25
