@@ -29,6 +29,7 @@ test-fast: ## run the tests that take moments and start no nodes
 lint: ## ruff and mypy
 	@$(SETUP) --with test
 	$(VENV)/ruff check .
+	$(VENV)/ruff format --check -q .
 	$(VENV)/mypy
 
 bench: setup ## run the benchmarks; they write JSON into runs/

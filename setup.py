@@ -24,6 +24,7 @@ setup(
         ("share/fabg/launch", glob("launch/*.py")),
         ("share/fabg/config", glob("config/*")),
         ("share/fabg/urdf", glob("urdf/*")),
+        ("share/fabg/requirements", glob("requirements/*.txt")),
     ],
     # ROS itself comes from the distribution or from requirements/ros.txt, never from here.
     install_requires=REQUIREMENTS,

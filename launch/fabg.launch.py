@@ -8,11 +8,12 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from fabg.ros.bringup import middleware_environment, selected
+from fabg.ros.bringup import middleware_environment, require_packages, selected
 from launch import LaunchDescription
 
 
 def _nodes(context):
+    require_packages()
     only = LaunchConfiguration("only").perform(context)
     source = LaunchConfiguration("source").perform(context)
     actions = []

@@ -90,11 +90,18 @@ def test_it_obeys_trajectories_by_joint_name(probe, node_process):
 
 def test_it_renders_when_wished_for(probe, node_process):
     pictures = {v: probe.collect(Image, f"/robot/{v}/image_raw", NEWEST_ONLY) for v in ("face", "left_eye")}
-    node_process("robot_sim", image_hz=5.0, views=["face", "left_eye"], image_width=160, image_height=120)
+    depths = probe.collect(Image, "/robot/face/depth/image_raw", NEWEST_ONLY)
+    settings = {"views": ["face", "left_eye"], "depth": True, "image_width": 160, "image_height": 120}
+    node_process("robot_sim", image_hz=5.0, **settings)
     wait_until(lambda: all(pictures.values()), "a picture of each view")
     image = ImageConverter().to_rgb(pictures["face"][0])
     assert image.shape == (120, 160, 3)
     assert image.std() > 10, "something is to be seen"
+    wait_until(lambda: depths, "a depth picture")
+    assert (depths[0].encoding, depths[0].step) == ("32FC1", 640)
+    depth = np.frombuffer(depths[0].data, "<f4").reshape(120, 160)
+    assert 0.3 < depth[60, 80] < 1.5, "the face is an arm's length away"
+    assert depth[60, 80] < depth[5, 5], "and nearer than what is behind it"
 
 
 def test_an_unknown_view_is_refused(node_process, tmp_path):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fabg.errors import ConfigError
+from fabg.errors import ConfigError, EnvironmentProblem
 from fabg.paths import checkout_dir
-from fabg.ros.bringup import GRAPH, middleware_environment, selected
+from fabg.ros import bringup
+from fabg.ros.bringup import GRAPH, middleware_environment, require_packages, selected
 from tests.conftest import environment
 
 
@@ -30,6 +31,13 @@ def test_every_node_has_its_executable_and_parameters():
     assert [name.strip(' "') for name in declared.split(",")] == [s.name for s in GRAPH]
     for spec in GRAPH:
         assert spec.parameters.is_file()
+
+
+def test_missing_packages_are_named_with_the_remedy(monkeypatch):
+    require_packages()  # nothing is missing here
+    monkeypatch.setattr(bringup, "_IMPORTS", ("yaml", "no_such_package"))
+    with pytest.raises(EnvironmentProblem, match=r"no_such_package(?s:.*)pip install -r .*runtime.txt"):
+        require_packages()
 
 
 def test_what_the_user_set_for_the_middleware_stays():

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Image, JointState
@@ -18,7 +19,7 @@ from fabg.geometry import pose, rotation_from_quaternion
 from fabg.robot.model import BASE_LINK, HEAD_LINK, load_robot
 from fabg.robot.twin import Twin
 from fabg.ros.convert import transform_to_message
-from fabg.ros.image import ImageConverter
+from fabg.ros.image import ImageConverter, depth_to_message
 from fabg.ros.joints import states_to_message
 from fabg.ros.node import NEWEST_ONLY, RELIABLE, FabgNode, run
 from fabg.ros.params import param
@@ -34,6 +35,7 @@ class RobotSimConfig:
     rate_hz: float = param(100.0, "physics and joint states a second", low=10.0, high=500.0)
     image_hz: float = param(0.0, "rendered images a second and view; 0 renders nothing", low=0.0, high=60.0)
     views: list[str] = param(["face"], "what to render: face, left_eye, right_eye")
+    depth: bool = param(False, "also render each view's depth (32FC1, m)")
     image_width: int = param(640, "px", low=64, high=1920)
     image_height: int = param(480, "px", low=64, high=1080)
 
@@ -63,9 +65,9 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         self.subscribe(Float64MultiArray, "/forward_command_controller/commands", self._on_command)
         self.subscribe(JointTrajectory, "/joint_trajectory_controller/joint_trajectory", self._on_trajectory)
         self.every(1.0 / self.config.rate_hz, self._step, "physics")
-        self._images = {
-            v: self.publisher(Image, f"/robot/{v}/image_raw", NEWEST_ONLY) for v in self.config.views
-        }
+        self._images = {v: self._image_publisher(f"/robot/{v}/image_raw") for v in self.config.views}
+        depth_views = self.config.views if self.config.depth else []
+        self._depths = {v: self._image_publisher(f"/robot/{v}/depth/image_raw") for v in depth_views}
         self._stopping = threading.Event()
         self._painter: threading.Thread | None = None
 
@@ -88,6 +90,9 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
         """Let go of the twin."""
         if hasattr(self, "_twin"):
             self._twin.close()
+
+    def _image_publisher(self, topic: str) -> Any:
+        return self.publisher(Image, topic, NEWEST_ONLY)
 
     def _on_command(self, message: Float64MultiArray) -> None:
         self._obey(np.asarray(message.data, dtype=np.float64))
@@ -147,7 +152,10 @@ class RobotSimNode(FabgNode[RobotSimConfig]):
                 twin.set_positions(self._positions)
                 for view, publisher in self._images.items():
                     image = twin.render(camera=view)
-                    publisher.publish(converter.to_message(image, at, f"robot_{view}_optical_frame"))
+                    frame = f"robot_{view}_optical_frame"
+                    publisher.publish(converter.to_message(image, at, frame))
+                    if self.config.depth:
+                        self._depths[view].publish(depth_to_message(twin.depth(view), at, frame))
                     self.health.count("images")
                 self._stopping.wait(max(0.0, 1.0 / self.config.image_hz - (time.monotonic() - began)))
         except Exception as error:

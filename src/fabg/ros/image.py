@@ -123,6 +123,24 @@ def check_rgb(rgb: NDArray[np.uint8]) -> None:
         )
 
 
+def depth_to_message(depth_m: NDArray[np.float32], stamp: Time, frame_id: str) -> Image:
+    """Return a 32FC1 message of distances in m, shape (height, width).
+
+    Raises
+    ------
+    InputError
+        When the shape is not (height >= 1, width >= 1).
+    """
+    if depth_m.ndim != 2 or depth_m.size == 0:
+        raise InputError(f"depth image has shape {depth_m.shape}: expected (height, width)")
+    height, width = depth_m.shape
+    message = Image(height=height, width=width, encoding="32FC1", step=width * 4)
+    message.header.stamp = stamp
+    message.header.frame_id = frame_id
+    message.data = array.array("B", np.ascontiguousarray(depth_m, dtype="<f4").tobytes())
+    return message
+
+
 def to_jpeg_message(rgb: NDArray[np.uint8], stamp: Time, frame_id: str, quality: int = 85) -> CompressedImage:
     """Return a JPEG message of an RGB array, shape (height, width, 3)."""
     check_rgb(rgb)
