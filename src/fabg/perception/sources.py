@@ -348,7 +348,9 @@ class DeviceSource:
     ) -> None:
         self.name = spec if spec.startswith("/dev/") else f"/dev/video{spec}"
         self._clock = clock
-        cv2.setLogLevel(0)  # our own message says it better than OpenCV's five lines
+        cv2.utils.logging.setLogLevel(
+            cv2.utils.logging.LOG_LEVEL_SILENT
+        )  # our own message says it better than OpenCV's five lines
         self._capture = capture(int(spec) if spec.isdigit() else spec)
         if not self._capture.isOpened():
             self._capture.release()
