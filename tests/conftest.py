@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A slow machine is no failure; and CI repeats itself, so that a failure there is due to the change.
+settings.register_profile("fabg", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("fabg")
 
 WAIT_S = 30.0
 """Longest wait for an event; generous, because the machine may be busy."""

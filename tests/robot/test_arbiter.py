@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fabg import expression
@@ -253,7 +253,8 @@ def test_a_clock_set_forward_loses_the_source_and_holds():
     assert selection.state is State.HOLDING and selection.vector[JAW] == pytest.approx(0.8)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
+@example(["teleop", "joints off", "teleop", "teleop", "none", "joints on"])
 @given(st.lists(st.sampled_from([*SOURCES, "none", "stop", "reset", "joints off", "joints on"]), max_size=12))
 def test_whatever_happens_the_output_is_finite_and_never_jumps(events):
     world, previous = World(), np.zeros(expression.SIZE)

@@ -84,7 +84,7 @@ def slots() -> dict[str, tuple[float, float]]:
     face = make_face(reading.landmarks)
     message = humans.landmarks_message(face, (400, 300), HEADER)
     assert (message.width, message.height) == (400, 300)
-    names = [name for name in dir(FacialLandmarks) if isinstance(getattr(FacialLandmarks, name), int)]
+    names = [n for n in dir(FacialLandmarks) if n.isupper() and isinstance(getattr(FacialLandmarks, n), int)]
     assert len(names) == 70
     points = message.landmarks
     return {

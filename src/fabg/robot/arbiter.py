@@ -233,6 +233,8 @@ class Arbiter:
         """Return what to do at `now_s`."""
         if (blocked := self.blocked(now_s)) is not None:
             self._lose_following(now_s)
+            # Nothing moves meanwhile: the hold begins anew when the way is free again.
+            self._begin_hold(self._lost, now_s, self._why)
             return blocked
         self._lose_following(now_s, only_if_silent=True)
         best = next((s for s in SOURCES if self._alive(s, now_s)), None)
