@@ -7,6 +7,7 @@ ros2 launch fabg fabg.launch.py source:=0 only:=camera,face
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from fabg.ros.bringup import middleware_environment, require_packages, selected
 from launch import LaunchDescription
@@ -20,7 +21,8 @@ def _nodes(context):
     for spec in selected([name.strip() for name in only.split(",")] if only else None):
         parameters = [str(spec.parameters)]
         if spec.name == "camera" and source:
-            parameters.append({"source": source})
+            # As a text, whatever it looks like: "0" is a camera's name.
+            parameters.append({"source": ParameterValue(source, value_type=str)})
         actions.append(
             Node(
                 package="fabg",
