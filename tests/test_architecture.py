@@ -20,7 +20,7 @@ LAYERS = {
     "robot": {"perception"},
     "perception": set(),
     "policy": {"robot", "perception"},
-    "ros": {"robot", "perception", "policy", "demo"},
+    "ros": {"robot", "perception", "policy"},
     "demo": {"robot", "perception", "policy", "ros"},
     "nodes": {"robot", "perception", "policy", "ros"},
 }

@@ -8,10 +8,10 @@ import math
 import cv2
 import numpy as np
 
-from fabg.demo.record import JpegStore, Recording, SeenFace, Sight, StageTiming, Status
 from fabg.expression import INDEX, N_SHAPES
 from fabg.geometry import OPTICAL_FROM_BODY, pose, rotation_from_ypr
 from fabg.perception.pose import Camera
+from fabg.recording import JpegStore, Recording, SeenFace, Sight, StageTiming, Status
 
 FPS = 25
 RATE_HZ = 100

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fabg.demo.record import Recording, Status, nearest
 from fabg.expression import INDEX
 from fabg.geometry import rotation_from_ypr, ypr_from_rotation
 from fabg.latency import STAGES
+from fabg.recording import Recording, Status, nearest
 from fabg.robot.model import RobotModel
 
 Series = NDArray[np.float64]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fabg.demo.analysis import EXPRESSIONS, age_at, robot_share, state_at
-from fabg.demo.record import Recording, SeenFace, latest
 from fabg.expression import INDEX
 from fabg.perception.pictures import fitted
+from fabg.recording import Recording, SeenFace, latest
 from fabg.robot.model import RobotModel
 
 Picture = NDArray[np.uint8]

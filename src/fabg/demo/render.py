@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 
 from fabg.demo.draw import PANEL_W, Layout, Painter
-from fabg.demo.record import Recording
+from fabg.recording import Recording
 from fabg.robot.model import RobotModel, load_robot
 
 View = Callable[[RobotModel, tuple[int, int]], Any]

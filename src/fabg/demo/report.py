@@ -23,7 +23,7 @@ import fabg
 from fabg.demo.analysis import Pair, age_at, key_moments, pairs
 from fabg.demo.charts import Line, histogram, line_chart, stage_bars
 from fabg.demo.draw import STRIP_H
-from fabg.demo.record import Recording
+from fabg.recording import Recording
 from fabg.robot.model import RobotModel
 
 LARGEST_VIDEO_BYTES = 25_000_000

@@ -17,11 +17,11 @@ from types import FrameType, TracebackType
 from rich.console import Console
 
 from fabg.demo.analysis import summarise
-from fabg.demo.record import JpegStore, Recording
 from fabg.demo.show import live, percent
 from fabg.errors import ConfigError, EnvironmentProblem, InputError
 from fabg.paths import checkout_dir, runs_dir
 from fabg.perception.sources import is_live, open_source
+from fabg.recording import JpegStore, Recording
 from fabg.robot.model import load_robot
 
 LIVE_S = 30.0

@@ -25,9 +25,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
-from fabg.demo.record import Recording, SeenFace, Sight, StageTiming, Status
 from fabg.errors import EnvironmentProblem, FabgError
 from fabg.perception.pose import Camera
+from fabg.recording import Recording, SeenFace, Sight, StageTiming, Status
 from fabg.robot.model import BASE_LINK, load_robot
 from fabg.ros.bringup import middleware_environment
 from fabg.ros.convert import pose_from_message, transform_from_message

@@ -9,9 +9,9 @@ import pytest
 
 from fabg.demo import analysis
 from fabg.demo.analysis import follow
-from fabg.demo.record import JpegStore, Status, latest, nearest
 from fabg.errors import InputError
 from fabg.geometry import OPTICAL_FROM_BODY, pose, rotation_from_ypr
+from fabg.recording import JpegStore, Status, latest, nearest
 from fabg.robot.model import load_robot
 from tests.demo.synthetic import DELAY_S, FPS, RATE_HZ, synthetic
 
