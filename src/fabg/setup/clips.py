@@ -45,6 +45,8 @@ class Clip:
         SPDX identifier of the package's licence.
     shows
         What is to be seen.
+    enlarge
+        Factor by which its images are enlarged when it is played.
     """
 
     filename: str
@@ -55,6 +57,7 @@ class Clip:
     sha256: str
     licence: str
     shows: str
+    enlarge: int = 1
 
 
 CLIPS = (
@@ -77,6 +80,7 @@ CLIPS = (
         sha256="1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
         licence="BSD-3-Clause",
         shows="a man talking in a car, 4 s at 176x144",
+        enlarge=3,
     ),
 )
 """Known clips, the preferred one first."""
