@@ -12,7 +12,7 @@ from fabg import expression
 from fabg.errors import ConfigError
 from fabg.geometry import rotation_from_ypr, ypr_from_rotation
 from fabg.policy.base import Chunk, Observation, PersonObservation
-from fabg.robot.gaze import yaw_pitch
+from fabg.robot.gaze import eye_angles, eye_origins, yaw_pitch
 from fabg.robot.model import RobotModel, load_robot
 
 _GAINS = {
@@ -122,11 +122,7 @@ class MirrorPolicy:
 
     def __init__(self, config: MirrorConfig | None = None, robot: RobotModel | None = None) -> None:
         self.config = config or MirrorConfig()
-        robot = robot or load_robot()
-        self._eyes_m = {
-            "left": np.array(robot["eye_left_yaw"].origin),
-            "right": np.array(robot["eye_right_yaw"].origin),
-        }
+        self._robot = robot or load_robot()
         self._gain = np.ones(expression.N_SHAPES)
         for name, gain in self.config.gains.items():
             self._gain[expression.INDEX[name]] = gain
@@ -170,13 +166,11 @@ class MirrorPolicy:
 
     def _look_at(self, vector: expression.Vector, point_m: NDArray[np.float64]) -> None:
         """Turn the neck part of the way to `point_m` (base frame) and let each eye do the rest."""
-        eyes_middle = (self._eyes_m["left"] + self._eyes_m["right"]) / 2
-        yaw, pitch = yaw_pitch(point_m - eyes_middle)
+        yaw, pitch = yaw_pitch(point_m - np.mean(eye_origins(self._robot), axis=0))
         vector[expression.INDEX["headYaw"]] += self.config.look_share * yaw
         vector[expression.INDEX["headPitch"]] += self.config.look_share * pitch
-        in_head = rotation_from_ypr(*vector[expression.HEAD]).T @ point_m
-        for part, side in ((expression.LEFT_EYE, "left"), (expression.RIGHT_EYE, "right")):
-            vector[part] = (*yaw_pitch(in_head - self._eyes_m[side]), 0.0)
+        left, right = eye_angles(point_m, self._robot, tuple(vector[expression.HEAD]))
+        vector[expression.LEFT_EYE], vector[expression.RIGHT_EYE] = (*left, 0.0), (*right, 0.0)
 
 
 def _head_towards_robot(person: PersonObservation) -> tuple[float, float, float]:

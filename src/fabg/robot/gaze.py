@@ -75,8 +75,7 @@ def look_at(
         When the point is not finite or not in front of the eyes by at least 1 cm.
     """
     point = np.asarray(point_m, dtype=np.float64)
-    eyes = [np.array(robot[yaw].origin) for yaw, _ in _EYE_JOINTS]
-    middle = (eyes[0] + eyes[1]) / 2
+    middle = np.mean(eye_origins(robot), axis=0)
     if point.shape != (3,) or not np.isfinite(point).all():
         raise CommandRefused(f"cannot look at {point}: expected three finite coordinates in m")
     yaw, pitch = yaw_pitch(point - middle)
@@ -87,8 +86,33 @@ def look_at(
     in_head = rotation_from_ypr(head[0], head[1], head_roll).T @ point
     if not in_head[0] > middle[0] + 0.01:
         raise CommandRefused(f"cannot look at {point} m: expected a point in front of the eyes")
-    left, right = (yaw_pitch(in_head - eye) for eye in eyes)
+    left, right = eye_angles(point, robot, (head[0], head[1], head_roll))
     return Fixation(left, right, (head[0], head[1]))
+
+
+def eye_angles(
+    point_m: ArrayLike, robot: RobotModel, head: tuple[float, float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return (yaw, pitch) of the left and of the right eye that look at a point, rad, relative to the head.
+
+    Parameters
+    ----------
+    point_m
+        The point in the robot's base frame, m, shape (3,).
+    robot
+        Joint table: where the eyes sit.
+    head
+        Yaw, pitch and roll of the head, rad.
+    """
+    in_head = rotation_from_ypr(*head).T @ np.asarray(point_m, dtype=np.float64)
+    left, right = (yaw_pitch(in_head - eye) for eye in eye_origins(robot))
+    return left, right
+
+
+def eye_origins(robot: RobotModel) -> tuple[Array, Array]:
+    """Return where the left and the right eye sit in the head, m, shape (3,) each."""
+    left, right = (np.array(robot[yaw].origin) for yaw, _ in _EYE_JOINTS)
+    return left, right
 
 
 @dataclass(frozen=True, kw_only=True)
