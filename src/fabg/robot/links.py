@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fabg.errors import ConfigError
-from fabg.paths import share_dir
 from fabg.robot.model import GROUPS, HEAD_LINK, Joint
+from fabg.robot.table import config_file, read_yaml
 
 _KEYS = ("mass", "radius", "effort")
 _NAMES = (*GROUPS, "head")
@@ -56,13 +54,8 @@ def load_links(path: Path | str | None = None) -> LinkTable:
     ConfigError
         When the file cannot be read or an entry is missing or not a positive number.
     """
-    path = Path(path) if path is not None else share_dir() / "config" / "robot.yaml"
-    try:
-        document: Any = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"robot description {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"robot description {path} is not YAML: {error}") from error
+    path = config_file(path, "robot.yaml")
+    document: Any = read_yaml(path, "robot description")
     section = document.get("links") if isinstance(document, dict) else None
     if not isinstance(section, dict) or set(section) != set(_NAMES):
         found = sorted(section) if isinstance(section, dict) else section

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from fabg.errors import ConfigError
-from fabg.paths import share_dir
+from fabg.robot.table import config_file, read_yaml
 
 GROUPS = ("neck", "eyes", "face")
 HEAD_LINK = "neck_roll_link"
@@ -197,13 +196,8 @@ def load_robot(path: Path | str | None = None) -> RobotModel:
         When the file is missing, is not YAML, or a joint is not acceptable; the message names the
         file, the joint and the value.
     """
-    path = Path(path) if path is not None else share_dir() / "config" / "robot.yaml"
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"robot description {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"robot description {path} is not YAML: {error}") from error
+    path = config_file(path, "robot.yaml")
+    document = read_yaml(path, "robot description")
     if not isinstance(document, dict) or not isinstance(document.get("joints"), dict):
         raise ConfigError(f"robot description {path}: expected a mapping with `name` and `joints`")
     joints = tuple(_joint(name, row, path.name) for name, row in document["joints"].items())

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from fabg import expression
 from fabg.errors import CommandRefused, ConfigError
-from fabg.paths import share_dir
 from fabg.robot.bounded import least_squares
 from fabg.robot.model import Joint, RobotModel
+from fabg.robot.table import config_file, read_yaml
 
 Array = NDArray[np.float64]
 Row = dict[str, float]
@@ -134,13 +133,8 @@ def load_chains(robot: RobotModel, path: Path | str | None = None) -> tuple[Chai
         When the file is missing or not YAML, a joint is unknown or missing, an expression entry or
         a step is unknown, or a number is not finite; the message names it and what is allowed.
     """
-    path = Path(path) if path is not None else share_dir() / "config" / "retarget.yaml"
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"retargeting {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"retargeting {path} is not YAML: {error}") from error
+    path = config_file(path, "retarget.yaml")
+    document = read_yaml(path, "retargeting")
     if not isinstance(document, dict) or not isinstance(document.get("joints"), dict):
         raise ConfigError(f"retargeting {path}: expected a mapping with `joints`")
     joints = document["joints"]
