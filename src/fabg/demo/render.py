@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from fractions import Fraction
@@ -16,6 +14,7 @@ from typing import Any
 import cv2
 
 from fabg.demo.draw import PANEL_W, Layout, Painter
+from fabg.process import die_with_parent
 from fabg.recording import Recording
 from fabg.robot.model import RobotModel, load_robot
 
@@ -23,7 +22,6 @@ View = Callable[[RobotModel, tuple[int, int]], Any]
 """Opens what draws the robot, at a size (width, height): see `fabg.demo.draw.Painter`."""
 
 _PIECE_S = 1.0
-_PR_SET_PDEATHSIG = 1
 
 
 def twin_view(robot: RobotModel, size: tuple[int, int]) -> Any:
@@ -94,8 +92,7 @@ def _begin(recording: Recording, view: View) -> None:
     """Prepare a worker; what can fail is opened with the first piece, where the error is told."""
     # The parent handles Ctrl-C; if it is killed outright, the kernel ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    die_with_parent()
     cv2.setNumThreads(1)
     _work.update(recording=recording, view=view)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -15,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not between fork and exec
+from fabg.process import die_with_parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +57,6 @@ class Child:
     _started_s: float = 0.0
     _due_s: float | None = None
     _reader: threading.Thread | None = None
-
-
-def _die_with_parent() -> None:
-    # If the supervisor is killed outright no handler runs: the kernel then ends the child.
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Supervisor:
@@ -179,7 +171,7 @@ class Supervisor:
             errors="replace",
             # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which ends in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no locks
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no locks
         )
         assert child.process.stdout is not None
         child._reader = threading.Thread(target=self._read, args=(child, child.process.stdout), daemon=True)
