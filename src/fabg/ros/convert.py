@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from fabg_msgs.msg import ExpressionChunk, FaceArray, OperatorFrame
+from fabg_msgs.msg import ExpressionChunk, FaceArray
 from geometry_msgs.msg import Pose, TransformStamped
-from numpy.typing import NDArray
 
 from fabg import expression
 from fabg.errors import CommandRefused, InputError
@@ -40,21 +39,6 @@ def chunk_from_message(message: ExpressionChunk) -> Chunk:
         )
     rows = np.array([expression.checked(row) for row in values.reshape(message.length, expression.SIZE)])
     return Chunk(rows, seconds(message.start), message.step_s, message.source)
-
-
-def operator_vector(message: OperatorFrame) -> tuple[expression.Vector, NDArray[np.bool_]]:
-    """Return the expression vector of an operator frame and which entries were measured.
-
-    Raises
-    ------
-    CommandRefused
-        When a measured value is not finite.
-    """
-    valid = np.asarray(message.valid, dtype=bool)
-    values = np.where(valid, np.asarray(message.values, dtype=np.float64), 0.0)
-    return expression.checked(
-        values, what=f"operator frame of {message.source_id or 'unnamed source'}"
-    ), valid
 
 
 def people_from_message(message: FaceArray, base_from_camera: Matrix) -> tuple[PersonObservation, ...]:
