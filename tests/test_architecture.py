@@ -20,6 +20,9 @@ LAYERS = {
     "robot": {"perception"},
     "perception": {"setup"},  # the clip: where it lies, and its checksum
     "policy": {"robot", "perception"},
+    "social": {"robot", "perception", "policy"},
+    "evaluation": {"robot", "perception", "policy", "social"},  # accuracy against rendered ground truth
+    "perceive": {"perception"},  # perception without ROS: video, table, plots
     "ros": {"robot", "perception", "policy"},
     "demo": {"robot", "perception", "policy", "ros"},
     "nodes": {"robot", "perception", "policy", "ros"},
@@ -62,7 +65,9 @@ def test_imports_point_one_way(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_heavy_at_import(path):
-    heavy = {"mediapipe", "mujoco", "torch", "onnxruntime", "matplotlib", "av", "moderngl"}
+    heavy = {
+        "mediapipe", "mujoco", "torch", "onnxruntime", "matplotlib", "av", "moderngl", "pyarrow", "ai_edge_litert",
+    }  # fmt: skip
     assert not {name.split(".")[0] for name in _imports(path, top_level_only=True)} & heavy
 
 

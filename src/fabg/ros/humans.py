@@ -6,6 +6,7 @@ what lies outside is moved to the border, and such a landmark has confidence 0.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -26,11 +27,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from fabg.errors import InputError
 from fabg.perception.facs import action_units
+from fabg.perception.landmark import N_LANDMARKS
 from fabg.perception.roi import aligned, cropped
-from fabg.perception.types import Face, Faces, Frame
-from fabg.ros.convert import pose_to_message, transform_to_message
+from fabg.perception.types import DepthSource, Face, Faces, Frame, Roi
+from fabg.ros.convert import pose_from_message, pose_to_message, transform_to_message
 from fabg.ros.image import ImageConverter
+from fabg.ros.time import seconds
 
 LANDMARKS: tuple[int, ...] = (
     # 0..16 outline: right ear, right profile 1 to 7, menton, left profile 7 to 1, left ear
@@ -128,10 +132,47 @@ def faces_message(faces: Faces, header: Header) -> FaceArray:
             confidence=_unit(face.confidence),
             pose=pose_to_message(face.pose),
             blendshapes=_float32(face.blendshapes),
+            landmarks_px=_float_array(face.landmarks),
+            depth_source=int(face.depth_source),
         )
         for face in faces.faces
     ]
     return message
+
+
+def faces_from_message(message: FaceArray) -> Faces:
+    """Return the faces of a message; those without landmarks have NaN for them.
+
+    Raises
+    ------
+    InputError
+        When a face holds a value that is not finite, or a number of landmarks that is neither 0 nor 478.
+    """
+    faces = tuple(_face_from_message(face) for face in message.faces)
+    return Faces(seconds(message.header.stamp), (message.image_width, message.image_height), faces)
+
+
+def _face_from_message(message: FaceMessage) -> Face:
+    shapes = np.asarray(message.blendshapes, dtype=np.float64)
+    landmarks = np.asarray(message.landmarks_px, dtype=np.float64)
+    matrix = pose_from_message(message.pose)
+    if not all(np.isfinite(values).all() for values in (shapes, landmarks, matrix)):
+        raise InputError(f"face {message.id!r} holds NaN or infinity")
+    if landmarks.size not in (0, 3 * N_LANDMARKS):
+        raise InputError(
+            f"face {message.id!r} has {landmarks.size} numbers for landmarks: expected 0 or {3 * N_LANDMARKS}"
+        )
+    if landmarks.size == 0:
+        landmarks = np.full(3 * N_LANDMARKS, np.nan)
+    return Face(
+        message.id,
+        Roi(message.x, message.y, message.width, message.height),
+        message.confidence,
+        landmarks.reshape(-1, 3),
+        shapes,
+        matrix,
+        DepthSource(message.depth_source),
+    )
 
 
 def face_transform(face: Face, header: Header) -> TransformStamped:
@@ -204,3 +245,8 @@ def _unit(value: float) -> float:
 
 def _float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return values.astype(np.float32)
+
+
+def _float_array(values: NDArray[np.float64]) -> array[float]:
+    """Return numbers for an unbounded float32[] field: this type is taken over without a look at each."""
+    return array("f", values.astype(np.float32).tobytes())

@@ -1,0 +1,1 @@
+"""Accuracy of the parts against ground truth."""

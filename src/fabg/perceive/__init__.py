@@ -1,0 +1,1 @@
+"""Perception of a video, device or folder without ROS: overlay, table, plots."""

@@ -1,0 +1,1 @@
+"""The simulated people that the robot meets, and what they can be measured by."""
