@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fabg.demo.report import frames_at
+from fabg.video import frames_at
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -17,6 +18,9 @@ import fabg
 
 PACKAGES = ("mediapipe", "mujoco", "numpy", "opencv-contrib-python", "av", "ros-kilted-rclpy")
 """Whose versions a report names."""
+
+LARGEST_VIDEO_BYTES = 25_000_000
+"""A larger video stays a file beside the page."""
 
 
 def provenance(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
@@ -49,6 +53,16 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+def sentence(text: str) -> str:
+    """Return a message as a sentence."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def warnings(texts: Iterable[str]) -> str:
+    """Return messages that nobody should miss."""
+    return "".join(f'<p class="warning">{escape(sentence(text))}</p>' for text in texts)
+
+
 def tile(value: str, unit: str, text: str) -> str:
     """Return one number with what it means."""
     return (
@@ -74,6 +88,13 @@ def table(head: Sequence[str], cells: Iterable[Sequence[object]], *, empty: str 
 def embedded(data: bytes, kind: str) -> str:
     """Return bytes of a MIME type as an address that needs no file."""
     return f"data:{kind};base64," + base64.b64encode(data).decode()
+
+
+def video(path: Path) -> str:
+    """Return what plays a video that lies beside the page: it is put inside unless it is large."""
+    large = path.stat().st_size > LARGEST_VIDEO_BYTES
+    source = escape(path.name) if large else embedded(path.read_bytes(), "video/mp4")
+    return f'<video controls muted loop playsinline preload="metadata" src="{source}"></video>'
 
 
 def made_with(result: Mapping[str, Any]) -> str:

@@ -11,14 +11,17 @@ import av
 import numpy as np
 import pytest
 
+from fabg import page as pages
 from fabg.demo import report
 from fabg.demo.analysis import summarise
 from fabg.demo.charts import Line, histogram, line_chart, stage_bars, thinned, ticks
 from fabg.demo.draw import PANEL_W, Layout, Painter
-from fabg.demo.render import frame_rate, render_video, write_video
-from fabg.demo.run import RunFolder
+from fabg.demo.render import render_video
 from fabg.errors import ConfigError, EnvironmentProblem
+from fabg.page import provenance
 from fabg.robot.model import load_robot
+from fabg.runs import RunFolder
+from fabg.video import frame_rate, frames_at, write_video
 from tests.demo.synthetic import FPS, PlainView, broken_view, plain_view, synthetic
 
 
@@ -64,7 +67,7 @@ def test_missing_images_leave_the_last_one_standing(tmp_path, robot):
     recording.images._spans = [spans[k] for k in keep]
     recording.image_stamps = [recording.image_stamps[k] for k in keep]
     render_video(recording, tmp_path / "demo.mp4", view=plain_view, workers=1)
-    pictures = report.frames_at(tmp_path / "demo.mp4", [19 / FPS, 30 / FPS, 34 / FPS])
+    pictures = frames_at(tmp_path / "demo.mp4", [19 / FPS, 30 / FPS, 34 / FPS])
     corners = [float(p[5:60, 5:60].mean()) for p in pictures]
     assert corners[0] == pytest.approx(corners[1], abs=2.0)
     assert corners[2] - corners[0] == pytest.approx(15, abs=3.0), "the brightness rises by one an image"
@@ -129,7 +132,7 @@ def _write(tmp_path, robot, recording):
         np.full((size[1], size[0], 3), 9 * k % 250, np.uint8) for k in range(int(recording.duration_s * FPS))
     )
     write_video(tmp_path / "demo.mp4", pictures, size, frame_rate(recording.fps))
-    summary = summarise(recording, robot) | report.provenance()
+    summary = summarise(recording, robot) | provenance()
     path = report.write_report(recording, robot, summary, tmp_path)
     return Page(path.read_text(encoding="utf-8")), path.read_text(encoding="utf-8"), summary
 
@@ -152,7 +155,7 @@ def test_the_page_holds_everything_it_needs(tmp_path, robot):
 
 
 def test_a_large_video_stays_beside_the_page(tmp_path, robot, monkeypatch):
-    monkeypatch.setattr(report, "LARGEST_VIDEO_BYTES", 100)
+    monkeypatch.setattr(pages, "LARGEST_VIDEO_BYTES", 100)
     page, _, _ = _write(tmp_path, robot, synthetic(tmp_path, robot, seconds=2.5))
     assert [link for link in page.links if not link.startswith("data:")] == ["demo.mp4"]
 

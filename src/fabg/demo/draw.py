@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -16,18 +15,24 @@ from fabg.expression import INDEX
 from fabg.perception.pictures import fitted
 from fabg.recording import Recording, SeenFace, latest
 from fabg.robot.model import RobotModel
-
-Picture = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+from fabg.strokes import (
+    FAINT,
+    GROUND,
+    HIDDEN,
+    INK,
+    PERSON,
+    ROBOT,
+    Colour,
+    Picture,
+    brackets,
+    dot,
+    polyline,
+    shade,
+    write,
+)
 
 PANEL_W = 640
 STRIP_H = 72
-PERSON: Colour = (255, 178, 62)
-ROBOT: Colour = (64, 206, 222)
-INK: Colour = (232, 238, 242)
-FAINT: Colour = (138, 152, 163)
-GROUND: Colour = (14, 20, 26)
-_HIDDEN: Colour = (30, 39, 48)
 
 # Polylines through the 70 points of hri_msgs/FacialLandmarks.
 _CONTOURS: tuple[tuple[tuple[int, ...], bool], ...] = (
@@ -41,7 +46,6 @@ _CONTOURS: tuple[tuple[tuple[int, ...], bool], ...] = (
     (tuple(range(48, 60)), True),
     (tuple(range(60, 68)), True),
 )
-_SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 _SPARK_S = 6.0
 
 
@@ -117,7 +121,7 @@ class Painter:
         image = r.images.read(index)
         panel = fitted(image, (PANEL_W, self.layout.panel_h)).copy()
         if r.hide_people:
-            panel[:] = _HIDDEN
+            panel[:] = HIDDEN
         height, width = image.shape[:2]
         scale = min(PANEL_W / width, self.layout.panel_h / height)
         # Pixel centres lie at whole numbers, in the image and on the panel.
@@ -150,14 +154,14 @@ class Painter:
             on_panel = placed(points * placed.size - 0.5)
             lines = panel.copy()
             for line, closed in _CONTOURS:
-                _polyline(lines, on_panel[list(line)], colour, closed=closed)
+                polyline(lines, on_panel[list(line)], colour, closed=closed)
             for pupil in on_panel[68:70]:
-                _dot(lines, pupil, 3.0, INK)
+                dot(lines, pupil, 3.0, INK)
             cv2.addWeighted(lines, 0.75, panel, 0.25, 0.0, dst=panel)
         x, y, w, h = face.box
         corner = placed((x, y))
-        _brackets(panel, corner, placed((x + w, y + h)), colour)
-        _text(panel, (corner[0], corner[1] - 20), face.id, colour, 15, shadow=True)
+        brackets(panel, corner, placed((x + w, y + h)), colour)
+        write(panel, (corner[0], corner[1] - 20), face.id, colour, 15, shadow=True)
         camera = self.recording.camera
         if camera is not None and attended and face.pose[2, 3] > 0.05:
             tip = face.pose[:3, 3] + 0.16 * face.pose[:3, 0]
@@ -167,8 +171,8 @@ class Painter:
                 if p[2] > 0.02
             ]
             if len(ends) == 2:
-                _polyline(panel, np.array(ends), ROBOT, thickness=2)
-                _dot(panel, ends[1], 5.0, ROBOT)
+                polyline(panel, np.array(ends), ROBOT, thickness=2)
+                dot(panel, ends[1], 5.0, ROBOT)
 
     # The robot -----------------------------------------------------------------------------------
 
@@ -191,13 +195,13 @@ class Painter:
         canvas[top : top + 3] = (34, 44, 53)
         canvas[top : top + 3, :done] = ROBOT
         minutes, seconds = divmod(t, 60)
-        _text(canvas, (20, top + 14), f"{int(minutes)}:{seconds:04.1f}", INK, 26)
-        _text(canvas, (20, top + 46), r.input_name[:34], FAINT, 14)
+        write(canvas, (20, top + 14), f"{int(minutes)}:{seconds:04.1f}", INK, 26)
+        write(canvas, (20, top + 46), r.input_name[:34], FAINT, 14)
 
         known = np.flatnonzero((self._age_t <= t) & (self._age_t > t - _SPARK_S))
-        _text(canvas, (330, top + 46), "image to servo command", FAINT, 14)
+        write(canvas, (330, top + 46), "image to servo command", FAINT, 14)
         recent = known[-5:]
-        _text(
+        write(
             canvas,
             (330, top + 14),
             f"{np.median(self._age_ms[recent]):.0f} ms" if len(recent) else "-",
@@ -211,45 +215,20 @@ class Painter:
             said = status.state + (
                 f" {status.source}" if status.source and status.state == "following" else ""
             )
-            _text(canvas, (840, top + 14), said, INK, 22)
-            _text(canvas, (840, top + 46), "what the robot does", FAINT, 14)
-        _text(canvas, (width - 74, top + 22), "fabg", ROBOT, 24)
+            write(canvas, (840, top + 14), said, INK, 22)
+            write(canvas, (840, top + 46), "what the robot does", FAINT, 14)
+        write(canvas, (width - 74, top + 22), "fabg", ROBOT, 24)
 
     def _spark(
         self, canvas: Picture, known: NDArray[np.intp], t: float, box: tuple[int, int, int, int]
     ) -> None:
         x, y, width, height = box
         top_ms = max(float(np.percentile(self._age_ms, 99)) if len(self._age_ms) else 1.0, 1.0) * 1.15
-        _polyline(canvas, np.array([[x, y + height], [x + width, y + height]]), (44, 56, 66))
+        polyline(canvas, np.array([[x, y + height], [x + width, y + height]]), (44, 56, 66))
         if len(known) > 1:
             across = x + width * (1 - (t - self._age_t[known]) / _SPARK_S)
             up = y + height * (1 - np.clip(self._age_ms[known] / top_ms, 0, 1))
-            _polyline(canvas, np.stack([across, up], axis=1), PERSON)
-
-
-# Strokes and letters ---------------------------------------------------------------------------------
-
-
-def _polyline(
-    image: Picture, points: Any, colour: Colour, *, closed: bool = False, thickness: int = 1
-) -> None:
-    fixed = np.rint(np.asarray(points, dtype=np.float64) * (1 << _SHIFT)).astype(np.int32)
-    cv2.polylines(image, [fixed.reshape(-1, 1, 2)], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
-
-
-def _dot(image: Picture, at: Any, diameter: float, colour: Colour) -> None:
-    scale = 1 << _SHIFT
-    center = (round(float(at[0]) * scale), round(float(at[1]) * scale))
-    cv2.circle(image, center, round(diameter / 2 * scale), colour, -1, cv2.LINE_AA, _SHIFT)
-
-
-def _brackets(image: Picture, low: NDArray[np.float64], high: NDArray[np.float64], colour: Colour) -> None:
-    """Draw the four corners of a box."""
-    arm = float(np.min(high - low)) * 0.16
-    for sx, sy in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        corner = np.array([(low, high)[sx][0], (low, high)[sy][1]])
-        dx, dy = (arm if sx == 0 else -arm), (arm if sy == 0 else -arm)
-        _polyline(image, corner + np.array([[dx, 0.0], [0.0, 0.0], [0.0, dy]]), colour, thickness=2)
+            polyline(canvas, np.stack([across, up], axis=1), PERSON)
 
 
 def _bars(panel: Picture, title: str, shares: Sequence[float] | None, colour: Colour, *, left: bool) -> None:
@@ -258,48 +237,13 @@ def _bars(panel: Picture, title: str, shares: Sequence[float] | None, colour: Co
     height = row * (len(EXPRESSIONS) + 1) + 14
     x = 14 if left else panel.shape[1] - width - 14
     y = panel.shape[0] - height - 14
-    card = panel[y : y + height, x : x + width]
-    card[:] = (card * 0.38 + np.array(GROUND) * 0.62).astype(np.uint8)
-    _text(panel, (x + 12, y + 7), title, colour, 14)
+    shade(panel, (x, y, width, height))
+    write(panel, (x + 12, y + 7), title, colour, 14)
     for k, (name, _, _) in enumerate(EXPRESSIONS):
         top = y + 7 + row * (k + 1)
-        _text(panel, (x + 12, top), name, INK if shares else FAINT, 13)
+        write(panel, (x + 12, top), name, INK if shares else FAINT, 13)
         start, middle = x + width - bar - 12, top + 9
         cv2.rectangle(panel, (start, middle - 3), (start + bar, middle + 3), (58, 70, 80), -1)
         if shares is not None:
             filled = round(bar * min(max(shares[k], 0.0), 1.0))
             cv2.rectangle(panel, (start, middle - 3), (start + filled, middle + 3), colour, -1)
-
-
-@lru_cache(maxsize=2048)
-def _glyphs(text: str, size: int) -> NDArray[np.float32]:
-    """Return the coverage (0..1) of a line of text."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(size)
-    left, top, right, bottom = font.getbbox(text)
-    mask = Image.new("L", (int(right) + 2, int(bottom) + 2), 0)
-    del left, top
-    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=font)
-    return np.asarray(mask, dtype=np.float32) / 255.0
-
-
-def _text(
-    image: Picture, at: tuple[float, float], text: str, colour: Colour, size: int, *, shadow: bool = False
-) -> None:
-    """Write a line of text, its upper left corner at `at`; what lies outside is cut off."""
-    if not text:
-        return
-    if shadow:
-        _text(image, (at[0] + 1, at[1] + 1), text, (0, 0, 0), size)
-    cover = _glyphs(text, size)
-    x, y = round(at[0]), round(at[1])
-    x0, y0 = max(x, 0), max(y, 0)
-    x1, y1 = min(x + cover.shape[1], image.shape[1]), min(y + cover.shape[0], image.shape[0])
-    if x0 >= x1 or y0 >= y1:
-        return
-    share = cover[y0 - y : y1 - y, x0 - x : x1 - x, None]
-    under = image[y0:y1, x0:x1]
-    image[y0:y1, x0:x1] = np.rint(under * (1 - share) + np.array(colour, dtype=np.float32) * share).astype(
-        np.uint8
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ from fabg.demo.draw import PANEL_W, Layout, Painter
 from fabg.process import die_with_parent
 from fabg.recording import Recording
 from fabg.robot.model import RobotModel, load_robot
+from fabg.video import frame_rate, join, write_video
 
 View = Callable[[RobotModel, tuple[int, int]], Any]
 """Opens what draws the robot, at a size (width, height): see `fabg.demo.draw.Painter`."""
@@ -29,11 +30,6 @@ def twin_view(robot: RobotModel, size: tuple[int, int]) -> Any:
     from fabg.robot.twin import Twin
 
     return Twin(robot, size=size, quality="picture")
-
-
-def frame_rate(fps: float) -> Fraction:
-    """Return the video's rate: that of the input, at most 60 images a second."""
-    return Fraction(min(max(fps, 1.0), 60.0)).limit_denominator(1001)
 
 
 def render_video(
@@ -104,46 +100,3 @@ def _paint(path: Path, span: tuple[int, int], rate: Fraction) -> None:
         _work["painter"] = Painter(recording, robot, _work["view"](robot, size))
     painter: Painter = _work["painter"]
     write_video(path, (painter.picture(float(k / rate)) for k in range(*span)), painter.layout.size, rate)
-
-
-def write_video(path: Path, pictures: Any, size: tuple[int, int], rate: Fraction) -> None:
-    """Encode RGB pictures of `size` (width, height; even) as H.264, yuv420p."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        options = {"crf": "21", "preset": "veryfast", "threads": "1"}
-        stream = container.add_stream("libx264", rate=rate, options=options)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        # Players assume these for HD; said, nobody need assume.
-        stream.codec_context.colorspace, stream.codec_context.color_range = 1, 1
-        for k, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-            )
-            frame.pts, frame.time_base = k, 1 / rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def join(pieces: Sequence[Path], path: Path, rate: Fraction) -> None:
-    """Put pieces of video of the same kind one after the other, without encoding anew."""
-    import av
-
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
-        target: Any = None
-        offset_s = Fraction(0)
-        for piece in pieces:
-            with av.open(str(piece)) as container:
-                source = container.streams.video[0]
-                if target is None:
-                    target = out.add_stream_from_template(source)
-                assert source.time_base is not None
-                shift = round(offset_s / source.time_base)
-                for packet in container.demux(source):
-                    if packet.dts is None or packet.pts is None:
-                        continue  # the empty packet at the end
-                    packet.dts += shift
-                    packet.pts += shift
-                    packet.stream = target
-                    out.mux(packet)
-                offset_s += Fraction(source.frames) / rate

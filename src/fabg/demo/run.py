@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
 
 from rich.console import Console
 
 from fabg.demo.analysis import summarise
 from fabg.demo.show import live, percent
-from fabg.errors import ConfigError, EnvironmentProblem, InputError
+from fabg.errors import EnvironmentProblem, InputError
+from fabg.page import provenance
 from fabg.paths import checkout_dir, runs_dir
 from fabg.perception.sources import is_live, open_source
 from fabg.recording import JpegStore, Recording
 from fabg.robot.model import load_robot
+from fabg.runs import RunFolder, terminable
 
 LIVE_S = 30.0
 """How long a camera is watched when nothing else is said."""
@@ -89,7 +87,7 @@ def run_demo(
     if seconds is None and chosen.live:
         seconds = LIVE_S
     first = not any(runs_dir().glob("*/report.html"))
-    with _terminable(), RunFolder(out) as folder:
+    with terminable(), RunFolder(out) as folder:
         recording = _record(chosen, folder.partial, seconds, console)
         recording.hide_people = hide_people
         _write(recording, folder.partial, console)
@@ -110,77 +108,6 @@ def _examine(spec: str) -> Input:
         factor = min(LARGEST[0] / source.size[0], LARGEST[1] / source.size[1], 1.0)
         size = round(source.size[0] * factor), round(source.size[1] * factor)
         return Input(spec, source.name, source.fps, size, is_live(spec))
-
-
-class RunFolder:
-    """A folder that appears under its name only when `keep` is called; else nothing is left.
-
-    Parameters
-    ----------
-    out
-        The final folder; ``runs/<stamp>`` by default.
-    """
-
-    def __init__(self, out: Path | None) -> None:
-        if out is None:
-            stamp = time.strftime("%Y%m%d-%H%M%S")
-            taken = [p.name for p in runs_dir().glob(f"*{stamp}*")]
-            out = runs_dir() / (f"{stamp}-{os.getpid()}" if taken else stamp)
-        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ConfigError(f"--out {str(out)!r} exists and is not empty: name a new folder, or empty it")
-        self.final = out.absolute()
-        self.partial = self.final.with_name(f".{self.final.name}.partial")
-
-    def __enter__(self) -> RunFolder:
-        """Make the hidden folder."""
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self._made = [p for p in self.partial.parents if not p.exists()]
-        try:
-            self.partial.mkdir(parents=True)
-        except OSError as error:
-            raise ConfigError(f"--out {str(self.final)!r} cannot be written: {error.strerror}") from error
-        return self
-
-    def keep(self) -> Path:
-        """Give the folder its name."""
-        if self.final.exists():
-            self.final.rmdir()
-        self.partial.rename(self.final)
-        return self.final
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove what was not kept."""
-        shutil.rmtree(self.partial, ignore_errors=True)
-        for parent in self._made:
-            if not any(parent.iterdir()):
-                parent.rmdir()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM clean up as Ctrl-C does, and a second Ctrl-C not disturb it."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    told = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        del number, frame
-        if not told:
-            told = True
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # The run ---------------------------------------------------------------------------------------------
@@ -291,7 +218,7 @@ def _wait_for_graph(missing: Callable[[], list[str]], check: Callable[[], None])
 def _write(recording: Recording, folder: Path, console: Console) -> None:
     """Write video, summary and report into `folder`."""
     from fabg.demo.render import render_video
-    from fabg.demo.report import provenance, write_report
+    from fabg.demo.report import write_report
 
     robot = load_robot()
     with percent(console, "painting the video") as bar:
