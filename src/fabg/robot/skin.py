@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fabg.robot.head_asset import MATERIALS, HeadAsset, cached_arrays
+from fabg.robot.head_asset import MATERIALS, HeadAsset
+from fabg.robot.makehuman import cached_arrays
 from fabg.robot.surface import NormalMap
 
 Image = NDArray[np.uint8]
