@@ -13,12 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fabg.robot.canvas import Grid, Image, as_bytes, mix, rasterise, sky_seen, spread, step
 from fabg.robot.head_asset import MATERIALS, HeadAsset
 from fabg.robot.makehuman import cached_arrays
-from fabg.robot.surface import NormalMap
-
-Image = NDArray[np.uint8]
-Grid = NDArray[np.float64]
 
 PAINT_VERSION = 2
 """Raise when the paint changes, so that older cache files are left aside."""
@@ -63,34 +60,35 @@ def eye_texture(iris: ArrayLike = (0.33, 0.46, 0.50), size: int = 512) -> Image:
         1 + 0.22 * spokes / np.abs(spokes).max() + 0.05 * np.sin(longitude * 24 + 3 * np.sin(longitude * 5))
     )
     colour = np.array(iris) * fibre[..., None]
-    colour = _mix(
-        colour, np.array([0.62, 0.47, 0.28]), 0.35 * _step(0.27, 0.19, angle)
+    colour = mix(
+        colour, np.array([0.62, 0.47, 0.28]), 0.35 * step(0.27, 0.19, angle)
     )  # warm ring at the pupil
-    colour = _mix(colour, np.array(iris) * 0.28, _step(0.33, 0.42, angle))  # limbal ring
+    colour = mix(colour, np.array(iris) * 0.28, step(0.33, 0.42, angle))  # limbal ring
     veins = 0.5 + 0.5 * np.sin(longitude * 9 + 4 * np.sin(longitude * 3))
     white = np.array([0.93, 0.92, 0.90]) * (
-        1 - 0.05 * veins[..., None] * _step(0.6, 1.1, angle)[..., None] * [0.4, 1, 1]
+        1 - 0.05 * veins[..., None] * step(0.6, 1.1, angle)[..., None] * [0.4, 1, 1]
     )
-    white = _mix(white, np.array([0.80, 0.60, 0.56]), 0.8 * _step(0.75, 1.35, angle))
-    colour = _mix(colour, white, _step(0.405, 0.455, angle))
-    colour = _mix(colour, np.array([0.015, 0.015, 0.02]), _step(0.175, 0.150, angle))
-    return _bytes(colour)
+    white = mix(white, np.array([0.80, 0.60, 0.56]), 0.8 * step(0.75, 1.35, angle))
+    colour = mix(colour, white, step(0.405, 0.455, angle))
+    colour = mix(colour, np.array([0.015, 0.015, 0.02]), step(0.175, 0.150, angle))
+    return as_bytes(colour)
 
 
 def _paint(head: HeadAsset) -> dict[str, NDArray]:
     uv, flat = _layout(head)
     skin = head.material == MATERIALS.index("skin")
     on_island = ~flat[head.triangles].any(axis=1) & skin
-    occlusion = ambient_light(head)[head.position_of]
+    shaded = head.position_of[head.triangles[skin]]
+    occlusion = sky_seen(head.vertices, shaded)[head.position_of]
     attributes = np.column_stack([head.reference[head.position_of], head.lips, occlusion])
-    grid, covered = _rasterise(uv, head.triangles[on_island], attributes)
+    grid, covered = rasterise(uv, head.triangles[on_island], attributes, (_WIDTH, _HEIGHT))
     colour = _albedo(grid, _eye_gap(head, grid))
     light = np.clip(grid[..., 4], 0, 1)[..., None]
     colour = colour * light ** np.array([0.70, 1.0, 1.10])  # light that bounces inside skin is red
-    texture = _spread(_bytes(colour), covered)
+    texture = spread(as_bytes(colour), covered)
     for index, name in enumerate(FLAT):
         width = _WIDTH // len(FLAT)
-        texture[:_STRIP, index * width : (index + 1) * width] = _bytes(np.array(FLAT[name]))
+        texture[:_STRIP, index * width : (index + 1) * width] = as_bytes(np.array(FLAT[name]))
     return {"texture": texture, "uv": uv.astype(np.float32)}
 
 
@@ -111,50 +109,6 @@ def _layout(head: HeadAsset) -> tuple[NDArray, NDArray[np.bool_]]:
     return uv, chosen
 
 
-def ambient_light(head: HeadAsset, reach: float = 0.07) -> NDArray[np.float64]:
-    """Share of the sky (0..1) that each position vertex sees, by disc-to-disc form factors."""
-    points = head.vertices
-    triangles = head.position_of[head.triangles[head.material == MATERIALS.index("skin")]]
-    normals = NormalMap(triangles, len(points))(points)
-    corners = points[triangles]
-    area = 0.5 * np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
-    disc = np.bincount(triangles.ravel(), np.repeat(area / 3, 3), minlength=len(points)).astype(np.float32)
-    seen = np.ones(len(points))
-    for start in range(0, len(points), 256):
-        part = slice(start, start + 256)
-        towards = points[None] - points[part, None]
-        square = np.einsum("ijk,ijk->ij", towards, towards) + 1e-8
-        towards /= np.sqrt(square)[..., None]
-        faces_me = np.clip(-np.einsum("ijk,jk->ij", towards, normals), 0, 1)
-        above_me = np.clip(np.einsum("ijk,ik->ij", towards, normals[part]), 0, 1)
-        factor = disc[None] / (np.pi * square + disc[None])
-        seen[part] = 1 - (faces_me * above_me * factor * (square < reach**2)).sum(axis=1)
-    return np.clip(seen, 0.0, 1.0)
-
-
-def _rasterise(uv: NDArray, triangles: NDArray, attributes: NDArray) -> tuple[Grid, NDArray[np.bool_]]:
-    """Interpolate vertex attributes over the texture; also say which texels a triangle covers."""
-    grid = np.zeros((_HEIGHT, _WIDTH, attributes.shape[1]))
-    covered = np.zeros((_HEIGHT, _WIDTH), bool)
-    pixels = uv * [_WIDTH, _HEIGHT] - 0.5
-    for triangle in triangles:
-        corner = pixels[triangle]
-        x0, y0 = np.maximum(np.floor(corner.min(axis=0)).astype(int), 0)
-        x1, y1 = np.minimum(np.ceil(corner.max(axis=0)).astype(int) + 1, [_WIDTH, _HEIGHT])
-        edges = np.column_stack([corner[1] - corner[0], corner[2] - corner[0]])
-        if x1 <= x0 or y1 <= y0 or abs(np.linalg.det(edges)) < 1e-9:
-            continue
-        x, y = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))
-        bc = np.stack([x - corner[0, 0], y - corner[0, 1]], axis=-1) @ np.linalg.inv(edges).T
-        inside = (bc[..., 0] > -1e-3) & (bc[..., 1] > -1e-3) & (bc.sum(axis=-1) < 1 + 1e-3)
-        weight = np.concatenate([1 - bc.sum(axis=-1, keepdims=True), bc], axis=-1)[inside]
-        grid[y[inside], x[inside]] = weight @ attributes[triangle]
-        covered[y[inside], x[inside]] = True
-    return grid, covered
-
-
 def _eye_gap(head: HeadAsset, grid: Grid) -> Grid:
     """Distance (m) of each texel from the surface of its side's reference eyeball."""
     half = 0.0308
@@ -166,7 +120,7 @@ def _eye_gap(head: HeadAsset, grid: Grid) -> Grid:
 def _albedo(grid: Grid, eye_gap: Grid) -> Grid:
     x, z, lips = grid[..., 0], grid[..., 2], grid[..., 3]
     side = np.abs(grid[..., 1])
-    front = _step(-0.045, -0.025, x)
+    front = step(-0.045, -0.025, x)
     rng = np.random.default_rng(3)
 
     def noise(cell: int) -> Grid:
@@ -178,23 +132,23 @@ def _albedo(grid: Grid, eye_gap: Grid) -> Grid:
 
     colour = TONE * (1 + 0.010 * noise(2) + 0.018 * noise(28))[..., None]
     flush = TONE * np.array([1.03, 0.80, 0.79])
-    colour = _mix(colour, flush, 0.34 * blob(0.047, -0.034, 0.021, 0.017) * front)  # cheeks
-    colour = _mix(
-        colour, flush, 0.30 * blob(0.0, -0.029, 0.013, 0.012) * _step(0.01, 0.03, x)
+    colour = mix(colour, flush, 0.34 * blob(0.047, -0.034, 0.021, 0.017) * front)  # cheeks
+    colour = mix(
+        colour, flush, 0.30 * blob(0.0, -0.029, 0.013, 0.012) * step(0.01, 0.03, x)
     )  # tip of the nose
-    colour = _mix(colour, flush, 0.45 * blob(0.082, -0.013, 0.012, 0.03))  # ears
-    colour = _mix(colour, flush * 0.97, 0.25 * blob(0.0, -0.098, 0.020, 0.012) * front)  # chin
-    colour = _mix(
+    colour = mix(colour, flush, 0.45 * blob(0.082, -0.013, 0.012, 0.03))  # ears
+    colour = mix(colour, flush * 0.97, 0.25 * blob(0.0, -0.098, 0.020, 0.012) * front)  # chin
+    colour = mix(
         colour, TONE * [0.84, 0.74, 0.72], 0.40 * blob(0.031, 0.006, 0.018, 0.010) * front
     )  # sockets
 
-    colour = _mix(colour, LIP * (1 + 0.025 * noise(3))[..., None], 0.80 * _step(0.12, 0.85, lips))
+    colour = mix(colour, LIP * (1 + 0.025 * noise(3))[..., None], 0.80 * step(0.12, 0.85, lips))
 
     near_eye = blob(0.0308, 0.001, 0.020, 0.014) * front
-    upper = _step(-0.003, 0.003, z + 0.06 * (side - 0.0308))
-    rim = _step(0.0024, 0.0009, eye_gap) * _step(0.25, 0.5, near_eye)
-    colour = _mix(colour, LASH, rim * (0.30 + 0.60 * upper))  # lashes: dense above, faint below
-    return _mix(colour, BROW, 0.88 * _brow(side, z, rng) * front)
+    upper = step(-0.003, 0.003, z + 0.06 * (side - 0.0308))
+    rim = step(0.0024, 0.0009, eye_gap) * step(0.25, 0.5, near_eye)
+    colour = mix(colour, LASH, rim * (0.30 + 0.60 * upper))  # lashes: dense above, faint below
+    return mix(colour, BROW, 0.88 * _brow(side, z, rng) * front)
 
 
 def _brow(side: Grid, z: Grid, rng: np.random.Generator) -> Grid:
@@ -207,7 +161,7 @@ def _brow(side: Grid, z: Grid, rng: np.random.Generator) -> Grid:
     )
     half = 0.0036 * (1 - 0.66 * np.clip(along, 0, 1) ** 1.4)
     across = (z - centre) / half
-    arc = _step(1.35, 0.35, np.abs(across)) * _step(-0.10, 0.14, along) * _step(1.10, 0.86, along)
+    arc = step(1.35, 0.35, np.abs(across)) * step(-0.10, 0.14, along) * step(1.10, 0.86, along)
     # Strands lean from upright at the inner end to lying along the arc at the outer end.
     lean = 0.5 + 2.2 * np.clip(along, 0, 1)
     strands = cv2.GaussianBlur(rng.normal(size=(256, 256)), (0, 0), 1.0)
@@ -222,27 +176,3 @@ def _brow(side: Grid, z: Grid, rng: np.random.Generator) -> Grid:
         borderMode=cv2.BORDER_WRAP,
     )
     return np.clip(arc * (0.80 + 0.22 * texture), 0, 1)
-
-
-def _spread(texture: Image, covered: NDArray[np.bool_]) -> Image:
-    """Fill uncovered texels from their nearest covered one, so that filtering sees no seam."""
-    _, label = cv2.distanceTransformWithLabels(
-        (~covered).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    nearest = np.zeros(label.max() + 1, dtype=np.intp)
-    nearest[label[covered]] = np.flatnonzero(covered)
-    return texture.reshape(-1, 3)[nearest[label]].reshape(texture.shape)
-
-
-def _step(start: float, end: float, value: Grid) -> Grid:
-    """0 at `start`, 1 at `end` (which may lie below), smooth between."""
-    t = np.clip((value - start) / (end - start), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _mix(colour: ArrayLike, over: ArrayLike, opacity: Grid) -> Grid:
-    return np.asarray(colour) * (1 - opacity[..., None]) + np.asarray(over) * opacity[..., None]
-
-
-def _bytes(colour: NDArray) -> Image:
-    return np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8)
