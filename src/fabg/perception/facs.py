@@ -1,6 +1,7 @@
-"""Action units of the Facial Action Coding System (Ekman, Friesen, Hager 2002) from blendshapes.
+"""Action units of the Facial Action Coding System (Ekman, Friesen, Hager 2002) of a face.
 
-ARKit's blendshapes were modelled on action units, so each unit is the mean of one or a few shapes. The
+ARKit's blendshapes were modelled on action units, so each unit is the mean of one or a few shapes; units
+that can be read better from all shapes and the landmarks together (`fabg.perception.affect`) are. The
 intensity is 0..1, not an annotator's A to E. Units that no shape tells of are absent; units whose
 shapes the landmarker reports as (nearly) nothing whatever the face does are given without confidence.
 """
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.expression import INDEX, N_SHAPES
+from fabg.perception.affect import UNIT, UNITS, read_units
+from fabg.perception.types import Face
 
 N_UNITS = 99
 """Units are numbered 0..98; many numbers are not in use."""
@@ -71,6 +74,23 @@ _WEIGHTS = _weights()
 _CONFIDENCE = np.zeros(N_UNITS)
 _CONFIDENCE[[*UNIT_SHAPES, _LIPS_PART, _JAW_SIDEWAYS, _WINK]] = 1.0
 _CONFIDENCE[list(UNRELIABLE)] = 0.0
+
+
+def face_action_units(face: Face) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return intensity and confidence of a face's action units, shape (99,) each, 0..1, indexed by unit.
+
+    As `action_units`, but the units of `fabg.perception.affect.UNITS` are read from all blendshapes and the
+    landmarks together, and lips part (25) and wink (46) follow them. A face without usable
+    landmarks is read from its blendshapes alone.
+    """
+    intensity, confidence = action_units(face.blendshapes, min(max(face.confidence, 0.0), 1.0))
+    read = np.clip(read_units(face), 0.0, 1.0)
+    for unit, sides in zip(UNITS, read, strict=True):
+        intensity[unit.action_unit] = sides.mean()
+    intensity[_LIPS_PART] = max(intensity[26] - float(face.blendshapes[INDEX["mouthClose"]]), 0.0)
+    left, right = read[UNIT["blink"]]
+    intensity[_WINK] = abs(left - right)
+    return intensity, confidence
 
 
 def action_units(
