@@ -1,0 +1,269 @@
+"""Pictures of people with exact ground truth.
+
+    camera = Camera.from_fov(640, 480, 60)
+    with Studio(camera) as studio:
+        face = FacePose(facing((0.1, 0.0, 0.9), yaw_rad=0.2), shapes_of(jawOpen=0.4), gaze=np.zeros(3))
+        picture = studio.render([Actor(Person.random(3), face)], seed=7)
+    picture.image, picture.depth, picture.faces[0].gaze
+
+Everything is in the camera's optical frame (x right, y down, z forward), m; "left" is the person's
+own. The same arguments give the same picture, bit by bit, on one machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabg.errors import InputError
+from fabg.perception.pose import Camera
+from fabg.perception.types import Roi, Side
+from fabg.social.people import FIRST_REPORT_SEED, Person
+from fabg.social.poses import (
+    FRONTAL,
+    HAND_SHAPES,
+    Actor,
+    EyeAngles,
+    FacePose,
+    Fingers,
+    HandPose,
+    facing,
+    hand_at,
+    hand_shape,
+    shapes_of,
+)
+from fabg.social.render import FaceSeen, Renderer
+from fabg.social.scene import Background, Lens, Light, through_lens
+
+__all__ = [
+    "FIRST_REPORT_SEED", "FRONTAL", "HAND_SHAPES", "Actor", "Background", "EyeAngles", "FacePose", "FaceTruth",
+    "Fingers", "HandPose", "HandTruth", "Lens", "Light", "Person", "Picture", "Side", "Studio", "facing",
+    "hand_at", "hand_shape", "shapes_of",
+]  # fmt: skip
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTruth:
+    """What is true of one face.
+
+    Attributes
+    ----------
+    actor
+        Index into the actors of the picture.
+    pose
+        Head frame in the camera, (4, 4): see `fabg.social.figure` for how it sits on the head.
+    shapes
+        The 52 ARKit shapes as drawn, with the `eyeLook...` that follow from the gaze.
+    eyes
+        Centres of the left and right eyeball, m, (2, 3).
+    directions
+        Unit vectors of the left and right line of sight, (2, 3).
+    irises
+        Middles of the discs of the left and right iris, m, (2, 3); `irises_px` (2, 2) in the image.
+    origin, gaze
+        Middle between the eyes, m, (3,), and the unit vector from there along the gaze, (3,): to the
+        point looked at, or the mean of both lines of sight.
+    eye_yaw_rad, eye_pitch_rad
+        `gaze` relative to the head, REP-103.
+    box
+        Rectangle around the visible part of the face (hairline to chin, without ears), px; None when
+        nothing of it is seen.
+    visible
+        Share of the face's front that is in the image and not hidden, 0..1.
+    """
+
+    actor: int
+    pose: Vector
+    shapes: Vector
+    eyes: Vector
+    directions: Vector
+    irises: Vector
+    irises_px: Vector
+    origin: Vector
+    gaze: Vector
+    eye_yaw_rad: float
+    eye_pitch_rad: float
+    box: Roi | None
+    visible: float
+
+
+@dataclass(frozen=True, eq=False)
+class HandTruth:
+    """What is true of one hand.
+
+    Attributes
+    ----------
+    actor
+        Index into the actors of the picture.
+    side
+        LEFT or RIGHT as the owner says.
+    pose
+        Hand frame in the camera, (4, 4): see `fabg.social.poses.HandPose`.
+    fingers
+        How they are bent.
+    joints_m, joints_px
+        MediaPipe's 21 joints in the camera, m, (21, 3), and in the image, px, (21, 2).
+    palm
+        Middle of the palm, m, (3,).
+    pointing
+        Unit vector from the index finger's knuckle to its tip, (3,).
+    box
+        Rectangle around the visible part of the hand, px; None when nothing of it is seen.
+    visible
+        Share of the side of the hand that faces the camera which is in the image and not hidden, 0..1.
+    """
+
+    actor: int
+    side: Side
+    pose: Vector
+    fingers: Fingers
+    joints_m: Vector
+    joints_px: Vector
+    palm: Vector
+    pointing: Vector
+    box: Roi | None
+    visible: float
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture and its ground truth.
+
+    Attributes
+    ----------
+    image
+        RGB, uint8, (H, W, 3).
+    depth
+        Distance along the optical axis for each pixel, float32, m, (H, W); NaN where nobody is.
+        It is sampled at pixel centres and knows nothing of blur.
+    faces, hands
+        In the order of the actors.
+    camera
+        The camera that the picture was taken with.
+    """
+
+    image: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    faces: tuple[FaceTruth, ...]
+    hands: tuple[HandTruth, ...]
+    camera: Camera
+
+
+class Studio:
+    """Takes pictures. Close it, or use it as a context manager; may be used from any one thread at a time.
+
+    Parameters
+    ----------
+    camera
+        Focal lengths and principal point of the pictures.
+    size
+        Width and height, px, 16..4096.
+    samples
+        Samples a pixel along edges (multisampling): 0 or 4.
+
+    Raises
+    ------
+    InputError
+        When size or samples are out of range.
+    ModelFileError
+        When the body's mesh data are missing.
+    EnvironmentProblem
+        When there is no OpenGL 3.3 through EGL.
+    """
+
+    def __init__(self, camera: Camera, size: tuple[int, int] = (640, 480), *, samples: int = 4) -> None:
+        if len(size) != 2 or not all(16 <= n <= 4096 for n in size):
+            raise InputError(f"size is {size}: expected (width, height) from 16 to 4096 px")
+        if samples not in (0, 4):
+            raise InputError(f"samples is {samples}: expected 0 or 4")
+        self.camera = camera
+        self.size = (int(size[0]), int(size[1]))
+        self._renderer = Renderer(camera, self.size, samples)
+
+    def render(
+        self,
+        actors: Sequence[Actor],
+        *,
+        light: Light | None = None,
+        background: Background | None = None,
+        lens: Lens | None = None,
+        seed: int = 0,
+    ) -> Picture:
+        """Return a picture of people.
+
+        Parameters
+        ----------
+        actors
+            Who is in it; nobody is allowed.
+        light, background, lens
+            The defaults are a lit room's, and a perfect lens.
+        seed
+            Fixes noise and cluttered backgrounds, >= 0.
+
+        Raises
+        ------
+        InputError
+            When the studio is closed, or a face cannot look where it is told to.
+        """
+        lens = lens or Lens()
+        if seed < 0:
+            raise InputError(f"seed is {seed}: expected a whole number from 0")
+        image, depth, faces = self._renderer.draw(
+            actors, light or Light(), background or Background(), 2.0**lens.exposure_ev, seed
+        )
+        return Picture(
+            image=through_lens(image, lens, seed),
+            depth=depth,
+            faces=tuple(self._face_truth(seen) for seen in faces),
+            hands=(),
+            camera=self.camera,
+        )
+
+    def _face_truth(self, seen: FaceSeen) -> FaceTruth:
+        rotation, position = seen.pose[:3, :3], seen.pose[:3, 3]
+        figure, posed = seen.figure, seen.posed
+        in_head = np.stack([eye[:, 0] for eye in posed.eyes])
+        directions = in_head @ rotation.T
+        # The rim of the iris is a level of the ellipsoid along the line of sight; its disc lies there.
+        discs = figure.eye_centres + np.cos(figure.limbus) * figure.eye_axes * in_head
+        irises = discs @ rotation.T + position
+        eyes = figure.eye_centres @ rotation.T + position
+        x, y, z = rotation.T @ posed.aim
+        return FaceTruth(
+            actor=seen.actor,
+            pose=seen.pose.copy(),
+            shapes=posed.shapes.copy(),
+            eyes=eyes,
+            directions=directions,
+            irises=irises,
+            irises_px=self.project(irises),
+            origin=eyes.mean(axis=0),
+            gaze=posed.aim,
+            eye_yaw_rad=float(np.arctan2(y, x)),
+            eye_pitch_rad=float(np.arctan2(-z, np.hypot(x, y))),
+            box=seen.box,
+            visible=seen.visible,
+        )
+
+    def project(self, points: Vector) -> Vector:
+        """Return where points (n, 3) in front of the camera appear, px, (n, 2)."""
+        c = self.camera
+        return points[:, :2] / points[:, 2:] * [c.fx, c.fy] + [c.cx, c.cy]
+
+    def close(self) -> None:
+        """Free the graphics memory. Further pictures are refused."""
+        self._renderer.close()
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
