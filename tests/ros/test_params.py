@@ -57,6 +57,35 @@ def test_only_live_parameters_change_while_active():
         params.changed(Outer, Outer(), {"count": 5}, active=True)
 
 
+@dataclass(frozen=True)
+class Core:
+    """A configuration of the core.
+
+    Attributes
+    ----------
+    size
+        How large.
+    """
+
+    size: float = 1.0
+
+
+@dataclass(frozen=True)
+class Around:
+    moving: Core = params.param(Core(), "changes at once", live=True)
+    fixed: Core = field(default_factory=Core)
+
+
+def test_a_nested_configuration_is_live_when_its_field_is():
+    assert {e.name: (e.hints.live, e.hints.doc) for e in params.entries(Around)} == {
+        "moving.size": (True, "How large."),
+        "fixed.size": (False, "How large."),
+    }
+    assert params.changed(Around, Around(), {"moving.size": 2}, active=True).moving.size == 2.0
+    with pytest.raises(ConfigError, match="fixed.size cannot change"):
+        params.changed(Around, Around(), {"fixed.size": 2.0}, active=True)
+
+
 def _config_type(name):
     module = importlib.import_module(f"fabg.nodes.{name}")
     (node,) = [

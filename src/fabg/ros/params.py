@@ -5,7 +5,8 @@
         fps: float = param(25.0, "frames a second of an image folder", low=0.1, high=240.0)
 
 Each field becomes a parameter with its documentation, type and range; a nested dataclass (one of the
-core, which knows no ROS and is documented by its docstring) becomes ``outer.inner``.
+core, which knows no ROS and is documented by its docstring) becomes ``outer.inner``; all of its
+values may change while the node is active when the outer field is declared `live`.
 Values are checked twice: by ROS (range) and by the dataclass itself.
 """
 
@@ -83,14 +84,18 @@ def entries(config_type: type, prefix: str = "") -> list[Entry]:
     found: list[Entry] = []
     for f in dataclasses.fields(config_type):
         kind = kinds[f.name]
+        outer = f.metadata.get("param")
         if dataclasses.is_dataclass(kind):
-            found += entries(typing.cast(type, kind), f"{prefix}{f.name}.")
+            inner = entries(typing.cast(type, kind), f"{prefix}{f.name}.")
+            if outer is not None and outer.live:
+                inner = [dataclasses.replace(e, hints=dataclasses.replace(e.hints, live=True)) for e in inner]
+            found += inner
             continue
         default: Any = f.default
         if default is dataclasses.MISSING and f.default_factory is not dataclasses.MISSING:
             factory: Any = f.default_factory
             default = factory()
-        hints = f.metadata.get("param") or _Hints(docs.get(f.name, ""), None, None, (), False)
+        hints = outer or _Hints(docs.get(f.name, ""), None, None, (), False)
         found.append(Entry(prefix + f.name, kind, default, hints))
     return found
 
