@@ -14,15 +14,18 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
-from fabg.errors import ConfigError
+from fabg.errors import ConfigError, InputError
 from fabg.nodes.camera import CameraConfig
-from fabg.ros.calibration import camera_info, load_calibration
+from fabg.perception.stereo_calibration import StereoCalibration
+from fabg.ros.calibration import camera_info, load_calibration, rectified_infos, stereo_geometry
 from fabg.ros.convert import transform_from_message
 from fabg.ros.node import LATCHED, NEWEST_ONLY
 from fabg.ros.params import build, entries
 from fabg.ros.time import seconds
 from fabg.ros.transforms import STATIC
 from tests.conftest import wait_until
+from tests.perception.stereo_scenes import Plane, render, speckled, turned
+from tests.perception.test_stereo_calibration import LEFT, RIGHT, exact
 
 CALIBRATION = """
 image_width: 640
@@ -203,3 +206,123 @@ def test_a_truncated_video_ends_with_a_warning(probe, node_process, tmp_path):
     wait_until(lambda: ended and ended[-1].data, "the end")
     wait_until(lambda: any("cut off" in s.message for m in diagnostics for s in m.status), "a warning")
     assert process.poll() is None
+
+
+def test_a_calibration_that_would_be_passed_over_is_refused():
+    with pytest.raises(ConfigError, match=r"stereo_calibration is 'zed.yaml', but stereo is none"):
+        CameraConfig(stereo_calibration="zed.yaml")
+    with pytest.raises(ConfigError, match=r"calibration is 'left.yaml', but stereo is side_by_side"):
+        CameraConfig(stereo="side_by_side", calibration="left.yaml")
+
+
+def test_a_rectified_pair_is_described_so_that_its_geometry_can_be_read_back():
+    calibration = exact()
+    left, right = rectified_infos(calibration)
+    geometry = stereo_geometry(left, right)
+    assert geometry.baseline_m == pytest.approx(calibration.baseline_m)
+    assert geometry.focal_px == calibration.focal_px == left.k[0]
+    assert right.p[3] == pytest.approx(-left.p[0] * calibration.baseline_m) and left.p[3] == 0.0
+    for wrong, said in (
+        ((right, left), "tells no baseline"),
+        ((left, left), "tells no baseline"),
+        ((left, camera_info((320, 240), 60.0)), "same size"),
+        ((camera_info((640, 480), 60.0), right), "not rectified"),
+    ):
+        with pytest.raises(InputError, match=said):
+            stereo_geometry(*wrong)
+    right.p[3] *= -1
+    with pytest.raises(InputError, match="swapped"):
+        stereo_geometry(left, right)
+    right.p[3] = math.nan
+    with pytest.raises(InputError, match="NaN"):
+        stereo_geometry(left, right)
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory):
+    """Return a folder with side-by-side pictures of a card 0.7 m away, each pair as the two real lenses see it."""
+    path = tmp_path_factory.mktemp("pairs")
+    card = Plane(turned((0, 0, 0), (0.02, 0.0, 0.7)), speckled(3, 0.004))
+    images = [
+        cv2.resize(render([card], c)[0], (320, 240), interpolation=cv2.INTER_AREA) for c in (LEFT, RIGHT)
+    ]
+    for k in range(5):
+        assert cv2.imwrite(str(path / f"{k}.png"), np.concatenate(images, axis=1))
+    return path
+
+
+@pytest.mark.graph
+def test_a_side_by_side_image_becomes_a_rectified_pair(probe, node_process, side_by_side, tmp_path):
+    calibration: StereoCalibration = exact().scaled_to((320, 240))
+    exact().save(tmp_path / "stereo.yaml")
+    images = {s: probe.collect(Image, f"/camera/{s}/image_raw", NEWEST_ONLY) for s in ("left", "right")}
+    infos = {s: probe.collect(CameraInfo, f"/camera/{s}/camera_info", NEWEST_ONLY) for s in ("left", "right")}
+    static = probe.collect(TFMessage, "/tf_static", STATIC)
+    node_process(
+        "camera", source=str(side_by_side), loop=True, stereo="side_by_side",
+        stereo_calibration=str(tmp_path / "stereo.yaml"),
+    )  # fmt: skip
+
+    def pair():
+        lefts = {seconds(m.header.stamp): m for m in images["left"]}
+        return next(((lefts[t], m) for m in images["right"] if (t := seconds(m.header.stamp)) in lefts), None)
+
+    left, right = wait_until(pair, "a left and a right image with the same stamp")
+    wait_until(lambda: infos["left"] and infos["right"], "camera_info of both")
+    for side, message in (("left", left), ("right", right)):
+        assert message.header.frame_id == f"camera_{side}_optical_frame"
+        assert (message.width, message.height) == (320, 240)
+        assert infos[side][0].header.frame_id == message.header.frame_id
+        assert not any(infos[side][0].d)
+    assert infos["right"][0].p[3] == pytest.approx(-calibration.focal_px * calibration.baseline_m)
+
+    # A point of the card lies in the same row of both, shifted by what its distance says.
+    one, two = (np.frombuffer(m.data, np.uint8).reshape(240, 320, 3)[:, :, 0] for m in (left, right))
+    patch = np.ascontiguousarray(one[100:140, 180:220])
+    found = cv2.minMaxLoc(cv2.matchTemplate(np.ascontiguousarray(two), patch, cv2.TM_CCOEFF_NORMED))
+    shift = calibration.focal_px * calibration.baseline_m / 0.7
+    assert found[1] > 0.8 and found[3][1] == 100
+    assert found[3][0] == pytest.approx(180 - shift, abs=1.5)
+
+    transforms = {t.child_frame_id: t for m in static for t in m.transforms}
+    parent, _, pose, _ = transform_from_message(transforms["camera_right_optical_frame"])
+    assert parent == "camera_left_optical_frame"
+    np.testing.assert_allclose(pose[:3, 3], [calibration.baseline_m, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(pose[:3, :3], np.eye(3), atol=1e-9)
+
+
+@pytest.mark.graph
+def test_without_a_calibration_a_pair_is_split_and_the_lack_told(probe, node_process, side_by_side):
+    rights = probe.collect(Image, "/camera/right/image_raw", NEWEST_ONLY)
+    infos = probe.collect(CameraInfo, "/camera/right/camera_info", NEWEST_ONLY)
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+    node_process(
+        "camera", source=str(side_by_side), loop=True, stereo="side_by_side", horizontal_fov_deg=90.0
+    )
+    wait_until(lambda: rights and infos, "the right image")
+    whole = cv2.imread(str(side_by_side / "0.png"))
+    np.testing.assert_array_equal(
+        np.frombuffer(rights[0].data, np.uint8).reshape(240, 320, 3), whole[:, 320:, ::-1]
+    )
+    assert (infos[0].k[0], infos[0].p[3]) == (pytest.approx(160.0), 0.0)
+    said = wait_until(
+        lambda: [s for m in diagnostics for s in m.status if "stereo_calibration" in s.message], "a warning"
+    )
+    assert said[0].level == b"\x01" and "fabg camera calibrate" in said[0].message
+
+
+@pytest.mark.graph
+@pytest.mark.parametrize(
+    "size, said",
+    [((639, 240), "even width"), ((640, 200), "for 640 x 480 px a camera, the images have 320 x 200")],
+)
+def test_images_that_are_no_calibrated_pair_end_the_node(node_process, tmp_path, size, said):
+    exact().save(tmp_path / "stereo.yaml")
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "0.png"), np.zeros((size[1], size[0], 3), np.uint8))
+    process = node_process(
+        "camera", source=str(tmp_path / "pictures"), stereo="side_by_side",
+        stereo_calibration=str(tmp_path / "stereo.yaml"),
+    )  # fmt: skip
+    assert process.wait(30.0) == 2
+    assert said in (tmp_path / "camera.log").read_text()

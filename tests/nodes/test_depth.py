@@ -7,14 +7,26 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image
+from diagnostic_msgs.msg import DiagnosticArray
+from fabg_msgs.msg import Timing
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, Image
 
-from fabg.errors import InputError
+from fabg.errors import ConfigError, InputError
+from fabg.nodes.depth import DepthConfig
+from fabg.perception.stereo import StereoConfig
 from fabg.perception.types import DepthSource
+from fabg.ros.calibration import camera_info
 from fabg.ros.depth import SENSOR_TOPIC, STEREO_TOPIC, DepthInput, depth_from_message, fitted_to
 from fabg.ros.health import Health
-from fabg.ros.image import depth_to_message
-from fabg.ros.time import stamp
+from fabg.ros.image import ImageConverter, depth_to_message
+from fabg.ros.node import NEWEST_ONLY
+from fabg.ros.pairing import Pairing
+from fabg.ros.params import entries
+from fabg.ros.time import seconds, stamp
+from tests.conftest import wait_until
+from tests.perception.test_stereo import pair as rendered_pair
 
 
 def depth_message(z_m, stamp_s=0.0, encoding="32FC1", *, pad=0, big=False):
@@ -125,3 +137,163 @@ def test_a_recording_that_begins_anew_is_not_mixed_with_its_past(fake):
     fake.send(SENSOR_TOPIC, depth_message([[1.0]], 50.0))
     fake.send(SENSOR_TOPIC, depth_message([[2.0]], 1.0))
     assert depth.at(50.0) is None and depth.at(1.0).z_m[0, 0] == 2.0
+
+
+def test_the_parameter_file_shows_the_defaults():
+    import yaml
+
+    from fabg.paths import share_dir
+
+    values = yaml.safe_load((share_dir() / "config" / "depth.yaml").read_text())["/**"]["ros__parameters"]
+    values.pop("autostart")
+    assert values == {e.name: e.default for e in entries(DepthConfig)}
+    assert DepthConfig().matching() == StereoConfig()
+    with pytest.raises(ConfigError, match="odd"):
+        DepthConfig(block_px=4)
+
+
+def image_at(stamp_s, name=""):
+    return SimpleNamespace(header=SimpleNamespace(stamp=stamp(stamp_s)), name=name)
+
+
+def test_messages_with_equal_stamps_are_paired_whoever_comes_first():
+    pairing = Pairing()
+    left, right = image_at(1.0, "left"), image_at(1.0, "right")
+    assert pairing.add(0, left) is None and pairing.add(1, right) == (left, right)
+    left, right = image_at(2.0, "left"), image_at(2.0, "right")
+    assert pairing.add(1, right) is None and pairing.add(0, left) == (left, right)
+    assert pairing.unmatched == 0
+
+
+def test_what_finds_no_partner_is_let_go_and_counted():
+    pairing = Pairing()
+    for k in range(10):
+        assert pairing.add(0, image_at(float(k))) is None
+    assert pairing.unmatched == 6, "four are kept"
+    assert pairing.add(1, image_at(8.0)) is not None
+    assert pairing.unmatched == 8, "those before the pair will have none"
+    assert pairing.add(1, image_at(9.0)) is not None
+    # The recording begins anew.
+    pairing.add(0, image_at(20.0))
+    assert pairing.add(0, image_at(1.0)) is None and pairing.add(1, image_at(1.0)) is not None
+    assert pairing.unmatched == 9
+
+
+class Pair:
+    """Publishes a rendered pair again and again, each time with a stamp of its own."""
+
+    def __init__(self, probe, left, right, baseline_m, focal):
+        self._images = [
+            (probe.publisher(Image, f"/camera/{side}/image_raw", NEWEST_ONLY), image)
+            for side, image in (("left", left), ("right", right))
+        ]
+        self._infos = [
+            (probe.publisher(CameraInfo, f"/camera/{side}/camera_info", NEWEST_ONLY), baseline)
+            for side, baseline in (("left", 0.0), ("right", baseline_m))
+        ]
+        self._focal, self._converter, self.sent = focal, ImageConverter(), []
+
+    def send(self, sides=(0, 1)):
+        at = stamp(1000.0 + 0.04 * len(self.sent))
+        self.sent.append(seconds(at))
+        for side in sides:
+            publisher, baseline = self._infos[side]
+            width, height = self._images[0][1].shape[1::-1]
+            info = camera_info((width, height), 60.0)
+            info.k[0] = info.k[4] = info.p[0] = info.p[5] = self._focal
+            info.p[3] = -self._focal * baseline
+            publisher.publish(info)
+            publisher, image = self._images[side]
+            publisher.publish(
+                self._converter.to_message(image, at, f"camera_{('left', 'right')[side]}_optical_frame")
+            )
+
+    def until(self, condition, what, sides=(0, 1)):
+        def step():
+            self.send(sides)
+            return condition()
+
+        return wait_until(step, what)
+
+
+FOCAL = 277.0
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A card 0.8 m away, its pair 320 x 240."""
+    return rendered_pair(0.8, 0.1, size=(320, 240), focal=FOCAL)
+
+
+def values_of(diagnostics):
+    status = [s for m in diagnostics for s in m.status if s.name == "fabg: depth"]
+    return (status[-1], {v.key: v.value for v in status[-1].values}) if status else (None, {})
+
+
+@pytest.mark.graph
+def test_a_pair_becomes_distances_with_the_stamp_and_frame_of_the_left_image(probe, node_process, scene):
+    left, right, truth = scene
+    depths = probe.collect(Image, STEREO_TOPIC, NEWEST_ONLY)
+    infos = probe.collect(CameraInfo, "/fabg/stereo/depth/camera_info", NEWEST_ONLY)
+    timings = probe.collect(Timing, "/fabg/timing")
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+    node_process("depth", scale=1.0, max_hz=1000.0)
+    pair = Pair(probe, left, right, 0.1, FOCAL)
+    pair.until(lambda: len(depths) > 5 and infos, "distances")
+    assert depths[-1].encoding == "32FC1" and depths[-1].header.frame_id == "camera_left_optical_frame"
+    stamps = [seconds(m.header.stamp) for m in depths]
+    assert set(stamps) <= set(pair.sent) and (np.diff(stamps) > 0).all()
+    z_m = depth_from_message(depths[-1])
+    card = np.abs(truth - 0.8) < 0.1
+    assert np.nanmedian(np.abs(z_m - truth)[card] / truth[card]) < 0.02
+    assert np.isfinite(z_m[card]).mean() > 0.9
+    assert infos[-1].k[0] == FOCAL and (infos[-1].width, infos[-1].height) == (320, 240)
+    assert {t.stage for t in timings} == {"depth"}
+    pair.until(lambda: float(values_of(diagnostics)[1].get("valid_fraction", 0)) > 0.5, "the valid fraction")
+    _, values = values_of(diagnostics)
+    assert values["baseline_mm"] == "100.0" and "work_ms_p50" in values and "unmatched" in values
+
+    # Live: half the size, published as it is.
+    request = SetParameters.Request(
+        parameters=[
+            Parameter("scale", value=0.5).to_parameter_msg(),
+            Parameter("full_size", value=False).to_parameter_msg(),
+        ]
+    )
+    assert all(r.successful for r in probe.call(SetParameters, "/depth/set_parameters", request).results)
+    pair.until(lambda: depths[-1].width == 160 and infos[-1].width == 160, "the smaller depth image")
+    assert infos[-1].k[0] == FOCAL / 2
+    request.parameters = [Parameter("block_px", value=4).to_parameter_msg()]
+    assert "odd" in probe.call(SetParameters, "/depth/set_parameters", request).results[0].reason
+
+
+@pytest.mark.graph
+def test_what_is_wrong_with_a_pair_is_told_and_the_node_lives_on(probe, node_process, scene):
+    left, right, _ = scene
+    depths = probe.collect(Image, STEREO_TOPIC, NEWEST_ONLY)
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+    process = node_process("depth", scale=1.0, stale_after_s=0.2)
+
+    def says(text):
+        status, _ = values_of(diagnostics)
+        return status is not None and text in status.message
+
+    pair = Pair(probe, left, right, 0.1, FOCAL)
+    pair.until(lambda: says("no image on /camera/right/image_raw"), "one camera missing", sides=(0,))
+    pair.until(lambda: len(depths) > 2, "distances")
+    pair.until(lambda: says("running"), "all well again")
+    rest = Pair(probe, right, left, 0.1, FOCAL)
+    rest.sent = list(pair.sent)
+    rest.until(lambda: says("left and right are swapped"), "swapped images noticed")
+    unequal = Pair(probe, left, right[:200], 0.1, FOCAL)
+    unequal.sent = list(rest.sent)
+    unequal.until(lambda: says("expected the same size"), "unequal sizes")
+    for baseline, said in ((0.0, "not calibrated as a pair"), (-0.1, "swapped")):
+        wrong = Pair(probe, left, right, baseline, FOCAL)
+        wrong.sent = list(unequal.sent)
+        wrong.until(lambda said=said: says(said), said)
+        unequal = wrong
+    count = len(depths)
+    pair.sent = list(unequal.sent)
+    pair.until(lambda: len(depths) > count, "distances again")
+    assert process.poll() is None

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
 from fabg.errors import ConfigError
-from fabg.geometry import OPTICAL_FROM_BODY, pose, rotation_from_ypr
 from fabg.perception.reader import NewestReader
 from fabg.perception.sources import ImageSource, open_source
 from fabg.perception.types import Frame
-from fabg.robot.model import BASE_LINK
-from fabg.ros.calibration import camera_info, load_calibration
-from fabg.ros.convert import transform_to_message
-from fabg.ros.image import ImageConverter, to_jpeg_message
-from fabg.ros.node import LATCHED, NEWEST_ONLY, RELIABLE, FabgNode, run
+from fabg.ros.node import LATCHED, FabgNode, run
 from fabg.ros.params import param
 from fabg.ros.transforms import STATIC
-
-FRAME_ID = "camera_left_optical_frame"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MountConfig:
-    """Where the camera sits in the robot's base frame (x forward, y left, z up); it looks along its own x."""
-
-    x: float = param(0.10, "m, forward", low=-10.0, high=10.0)
-    y: float = param(0.0, "m, to the left", low=-10.0, high=10.0)
-    z: float = param(0.12, "m, up", low=-10.0, high=10.0)
-    roll: float = param(0.0, "rad, to the own right", low=-math.pi, high=math.pi)
-    pitch: float = param(0.0, "rad, down", low=-math.pi, high=math.pi)
-    yaw: float = param(0.0, "rad, to the left", low=-math.pi, high=math.pi)
+from fabg.ros.views import MountConfig, Views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +33,24 @@ class CameraConfig:
     loop: bool = param(False, "begin again after the last image of a file or folder")
     horizontal_fov_deg: float = param(60.0, "used while there is no calibration", low=1.0, high=179.0)
     calibration: str = param("", "YAML file of camera_calibration; empty: from the field of view")
+    stereo: str = param(
+        "none", "side_by_side: each image holds two, left and right", choices=("none", "side_by_side")
+    )
+    stereo_calibration: str = param("", "YAML file of both cameras; empty: images are split, without depth")
     jpeg_quality: int = param(85, "of the compressed images", low=1, high=100, live=True)
     retry_first_s: float = param(0.25, "first wait for a lost source; it doubles", low=0.01, high=60.0)
     retry_most_s: float = param(5.0, "longest wait for a lost source", low=0.01, high=600.0)
-    mount: MountConfig = MountConfig()
+    mount: MountConfig = field(default_factory=MountConfig)
 
     def __post_init__(self) -> None:
         if (self.width == 0) != (self.height == 0):
             raise ConfigError(f"width is {self.width}, height {self.height}: expected both, or 0 for both")
+        unused = "stereo_calibration" if self.stereo == "none" else "calibration"
+        if getattr(self, unused):
+            raise ConfigError(
+                f"{unused} is {getattr(self, unused)!r}, but stereo is {self.stereo}: calibration is for one camera, "
+                "stereo_calibration for two side by side"
+            )
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -85,19 +75,18 @@ class CameraNode(FabgNode[CameraConfig]):
         self._size = self.config.size
         self._source = self._open()
         self._size = self._source.size  # whatever comes back later keeps to it
-        self._info = (
-            load_calibration(self.config.calibration, self._source.size)
-            if self.config.calibration
-            else camera_info(self._source.size, self.config.horizontal_fov_deg)
+        self._views = Views(
+            self,
+            self._size,
+            side_by_side=self.config.stereo == "side_by_side",
+            calibration=self.config.calibration or self.config.stereo_calibration,
+            horizontal_fov_deg=self.config.horizontal_fov_deg,
         )
-        self._info.header.frame_id = FRAME_ID
-        self._converter = ImageConverter()
-        self._images = self.publisher(Image, "/camera/left/image_raw", NEWEST_ONLY)
-        self._jpegs = self.publisher(CompressedImage, "/camera/left/image_raw/compressed", RELIABLE)
-        self._infos = self.publisher(CameraInfo, "/camera/left/camera_info", NEWEST_ONLY)
         self._ended = self.publisher(Bool, "/camera/ended", LATCHED)
         self._static = self.publisher(TFMessage, "/tf_static", STATIC)
-        self._static.publish(TFMessage(transforms=[self._mount()]))
+        now = self.get_clock().now().to_msg()
+        mount = self.config.mount.transform(now)
+        self._static.publish(TFMessage(transforms=[mount, *self._views.transforms(now)]))
         self._bell = self.create_guard_condition(self._guarded(self._publish, "image", only_active=True))
         self._owned.append((self.destroy_guard_condition, self._bell))
         self.health.values["source"] = self._source.name
@@ -135,12 +124,6 @@ class CameraNode(FabgNode[CameraConfig]):
         c = self.config
         return open_source(c.source, size=self._size, fps=c.fps, loop=c.loop, wait=self._stopping.wait)
 
-    def _mount(self) -> Any:
-        m = self.config.mount
-        rotation = rotation_from_ypr(m.yaw, m.pitch, m.roll) @ OPTICAL_FROM_BODY.T
-        now = self.get_clock().now().to_msg()
-        return transform_to_message(BASE_LINK, FRAME_ID, pose(rotation, (m.x, m.y, m.z)), now)
-
     def _publish(self) -> None:
         news = self._reader.take() if self._reader else None
         if news is None:
@@ -171,11 +154,7 @@ class CameraNode(FabgNode[CameraConfig]):
         ns = max(self.get_clock().now().nanoseconds - age_ns, self._last_ns + 1)
         self._last_ns = ns
         at = Time(sec=ns // 10**9, nanosec=ns % 10**9)
-        self._images.publish(self._converter.to_message(frame.image, at, FRAME_ID))
-        self._info.header.stamp = at
-        self._infos.publish(self._info)
-        if self._jpegs.get_subscription_count() > 0:
-            self._jpegs.publish(to_jpeg_message(frame.image, at, FRAME_ID, self.config.jpeg_quality))
+        self._views.publish(frame.image, at, self.config.jpeg_quality)
         self.health.count("images")
         self.finished(at, ns * 1e-9)
 

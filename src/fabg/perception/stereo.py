@@ -99,9 +99,9 @@ class StereoConfig:
     nearest_m: float = 0.3
     farthest_m: float = 6.0
     block_px: int = 5
-    uniqueness: int = 8
+    uniqueness: int = 10
     texture: float = 1.5
-    speckle_px: int = 60
+    speckle_px: int = 120
     left_right_px: int = 1
 
     def __post_init__(self) -> None:

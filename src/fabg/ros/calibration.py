@@ -1,4 +1,4 @@
-"""What a camera sees: camera_info from a field of view, or from a calibration file."""
+"""What a camera sees: camera_info from a field of view, or from a calibration; and back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import yaml
 from sensor_msgs.msg import CameraInfo
 
-from fabg.errors import ConfigError
+from fabg.errors import ConfigError, InputError
 from fabg.perception.pose import Camera
+from fabg.perception.stereo import StereoGeometry
+from fabg.perception.stereo_calibration import StereoCalibration
 
 
 def camera_info(size: tuple[int, int], horizontal_fov_deg: float) -> CameraInfo:
@@ -20,6 +22,61 @@ def camera_info(size: tuple[int, int], horizontal_fov_deg: float) -> CameraInfo:
     message.k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
     message.r = np.eye(3).ravel().tolist()
     message.p = [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def rectified_infos(calibration: StereoCalibration) -> tuple[CameraInfo, CameraInfo]:
+    """Return the messages (left, right) of rectified images: no distortion, the right one's P[3] is -fx x baseline."""
+    infos = []
+    for projection in calibration.rectification[2:]:
+        message = CameraInfo(width=calibration.size[0], height=calibration.size[1])
+        message.distortion_model, message.d = "plumb_bob", [0.0] * 5
+        message.k = projection[:, :3].ravel().tolist()
+        message.r = np.eye(3).ravel().tolist()
+        message.p = projection.ravel().tolist()
+        infos.append(message)
+    return infos[0], infos[1]
+
+
+def stereo_geometry(left: CameraInfo, right: CameraInfo) -> StereoGeometry:
+    """Return focal length and baseline of a rectified pair from its camera_info messages.
+
+    Raises
+    ------
+    InputError
+        When the two are no rectified pair; the message says in what respect.
+    """
+    one, two = np.array(left.p).reshape(3, 4), np.array(right.p).reshape(3, 4)
+    if not (np.isfinite(one).all() and np.isfinite(two).all()):
+        raise InputError("the projection matrices in camera_info hold NaN or infinity")
+    if (left.width, left.height) != (right.width, right.height):
+        raise InputError(
+            f"camera_info says {left.width} x {left.height} px left, {right.width} x {right.height} right: expected "
+            "the same size"
+        )
+    if min(one[0, 0], two[0, 0]) <= 0.0 or two[0, 3] == 0.0:
+        raise InputError(
+            "camera_info tells no baseline (the right P[3] is 0): the cameras are not calibrated as a pair; "
+            "see `fabg camera calibrate --help`"
+        )
+    if two[0, 3] > 0.0:
+        raise InputError(
+            f"camera_info tells a baseline of {-two[0, 3] / two[0, 0]:.3f} m: expected > 0; left and right are swapped"
+        )
+    if not np.allclose(one[:, :3], two[:, :3], rtol=1e-3, atol=0.5):
+        raise InputError(
+            f"the pair is not rectified: P is {one[:, :3].tolist()} left, {two[:, :3].tolist()} right; expected equal"
+        )
+    return StereoGeometry(float(one[0, 0]), float(-two[0, 3] / two[0, 0]))
+
+
+def resized_info(info: CameraInfo, size: tuple[int, int]) -> CameraInfo:
+    """Return the message of the same camera for images resized to `size` (width, height); without its header."""
+    factor = size[0] / info.width
+    message = CameraInfo(
+        width=size[0], height=size[1], distortion_model=info.distortion_model, d=info.d, r=info.r
+    )
+    message.k, message.p = _scaled(list(info.k), 3, factor), _scaled(list(info.p), 4, factor)
     return message
 
 
