@@ -36,7 +36,7 @@ from fabg.social.poses import (
     hand_shape,
     shapes_of,
 )
-from fabg.social.render import FaceSeen, Renderer
+from fabg.social.render import FaceSeen, HandSeen, Renderer
 from fabg.social.scene import Background, Lens, Light, through_lens
 
 __all__ = [
@@ -214,18 +214,18 @@ class Studio:
         lens = lens or Lens()
         if seed < 0:
             raise InputError(f"seed is {seed}: expected a whole number from 0")
-        image, depth, faces = self._renderer.draw(
+        image, depth, seen = self._renderer.draw(
             actors, light or Light(), background or Background(), 2.0**lens.exposure_ev, seed
         )
         return Picture(
             image=through_lens(image, lens, seed),
             depth=depth,
-            faces=tuple(self._face_truth(seen) for seen in faces),
-            hands=(),
+            faces=tuple(self._face_truth(i, face) for i, (face, _) in enumerate(seen) if face is not None),
+            hands=tuple(self._hand_truth(i, hand) for i, (_, hands) in enumerate(seen) for hand in hands),
             camera=self.camera,
         )
 
-    def _face_truth(self, seen: FaceSeen) -> FaceTruth:
+    def _face_truth(self, actor: int, seen: FaceSeen) -> FaceTruth:
         rotation, position = seen.pose[:3, :3], seen.pose[:3, 3]
         figure, posed = seen.figure, seen.posed
         in_head = np.stack([eye[:, 0] for eye in posed.eyes])
@@ -236,7 +236,7 @@ class Studio:
         eyes = figure.eye_centres @ rotation.T + position
         x, y, z = rotation.T @ posed.aim
         return FaceTruth(
-            actor=seen.actor,
+            actor=actor,
             pose=seen.pose.copy(),
             shapes=posed.shapes.copy(),
             eyes=eyes,
@@ -247,6 +247,21 @@ class Studio:
             gaze=posed.aim,
             eye_yaw_rad=float(np.arctan2(y, x)),
             eye_pitch_rad=float(np.arctan2(-z, np.hypot(x, y))),
+            box=seen.box,
+            visible=seen.visible,
+        )
+
+    def _hand_truth(self, actor: int, seen: HandSeen) -> HandTruth:
+        index = seen.joints[8] - seen.joints[5]
+        return HandTruth(
+            actor=actor,
+            side=seen.hand.side,
+            pose=seen.hand.pose.copy(),
+            fingers=seen.hand.fingers,
+            joints_m=seen.joints,
+            joints_px=self.project(seen.joints),
+            palm=seen.hand.pose[:3, 3].copy(),
+            pointing=index / np.linalg.norm(index),
             box=seen.box,
             visible=seen.visible,
         )

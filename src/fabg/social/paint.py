@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from fabg.robot.canvas import Image, as_bytes, mix, spread, step
 from fabg.social.body_asset import BodyAsset
+from fabg.social.hand_model import HandModel
 from fabg.social.people import Person
+from fabg.social.poses import HAND_SHAPES
 
 Layer = NDArray[np.float32]
 
@@ -115,3 +117,23 @@ def _brows(person: Person, side: Layer, z: Layer, rng: np.random.Generator) -> L
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], cell: int) -> Layer:
     coarse = rng.standard_normal((shape[0] // cell + 2, shape[1] // cell + 2), dtype=np.float32)
     return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC))
+
+
+def paint_hand(person: Person, hand: HandModel) -> NDArray[np.float32]:
+    """Return the colour of each vertex of a hand, (n, 3): lighter in the palm, redder at the knuckles."""
+    tone = np.array(person.skin, dtype=np.float32)
+    normals = hand.mesh.normals(hand.rest)
+    palm = step(0.15, 0.75, -normals[:, 2]) * step(-0.085, -0.06, hand.rest[:, 0])
+    dark = float(np.clip(1 - tone.mean() / 0.7, 0, 1))
+    light = tone * (1 + 0.75 * dark) * np.array([1.03, 0.94, 0.92]) + 0.05 * dark
+    colour = mix(np.broadcast_to(tone, (len(palm), 3)), light, palm * (0.45 + 0.4 * dark))
+    bumps = np.zeros(len(palm))
+    joints = hand.skinned(HAND_SHAPES["relaxed"], hand.forearm)[1]
+    posed = hand.skinned(HAND_SHAPES["relaxed"], hand.forearm)[0]
+    for joint in (5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19):
+        away = np.linalg.norm(posed - joints[joint], axis=1)
+        bumps = np.maximum(bumps, np.exp(-((away / 0.010) ** 2)))
+    colour = mix(colour, tone * [0.93, 0.74, 0.70], 0.40 * bumps * (1 - palm))
+    nail = np.clip(np.array([0.92, 0.74, 0.70]) * (0.45 + 0.7 * tone.mean()), 0, 1)
+    colour = mix(colour, nail, 0.65 * hand.mesh.nails)
+    return np.clip(colour, 0, 1).astype(np.float32)

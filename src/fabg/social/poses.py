@@ -200,9 +200,10 @@ class HandPose:
     side
         LEFT or RIGHT as its owner says.
     pose
-        Hand frame in the camera, shape (4, 4): origin in the middle of the palm, x from the wrist to
-        the knuckle of the middle finger, z out of the back of the hand, y = z x x. The thumb of a
-        right hand lies towards +y, that of a left hand towards -y.
+        Hand frame in the camera, shape (4, 4): origin in the middle of the palm (mean of wrist and
+        knuckles of index and little finger), x from the wrist to the knuckle of the middle finger,
+        z out of the back of the hand, y = z x x. The thumb of a right hand lies towards +y, that of a
+        left hand towards -y.
     fingers
         How they are bent, or the name of one of `HAND_SHAPES`.
     forearm

@@ -4,42 +4,62 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fabg.errors import InputError
+from fabg.geometry import Matrix
 from fabg.perception.pose import Camera
-from fabg.perception.types import Roi
+from fabg.perception.types import Roi, Side
 from fabg.robot.surface import sphere
 from fabg.social import gl
-from fabg.social.body_asset import PARTS, BodyAsset, load_body
+from fabg.social.body_asset import BONES, load_body
 from fabg.social.figure import Figure, PosedFace
-from fabg.social.paint import paint_head
+from fabg.social.meshes import EYE, FACE, LEFT_HAND, RIGHT_HAND, Piece, Wardrobe
 from fabg.social.people import Person
-from fabg.social.poses import Actor
+from fabg.social.poses import Actor, HandPose
 from fabg.social.scene import Background, Light, light_colours, paint_background
+from fabg.social.sleeve import sleeve
 
-FACE, SKIN, EYE, HAIR, CLOTH, LEFT_HAND, RIGHT_HAND = range(1, 8)
-"""What a pixel shows, in the second channel of the label image; 0 is the background."""
+Vector = NDArray[np.float64]
 
 _KEEP_PEOPLE = 24
-_MOUTH, _TEETH, _TONGUE = (0.28, 0.10, 0.10), (0.88, 0.86, 0.80), (0.62, 0.30, 0.30)
-_IDENTITY3 = np.eye(3)
+_SKIN_GLOSS = 0.16
 
 
 @dataclass(frozen=True, eq=False)
 class FaceSeen:
     """One face as drawn: where, in which shape, and how much of it shows."""
 
-    actor: int
     figure: Figure
-    pose: NDArray[np.float64]
+    pose: Matrix
     posed: PosedFace
     box: Roi | None
     visible: float
+
+
+@dataclass(frozen=True, eq=False)
+class HandSeen:
+    """One hand as drawn; the joints (21, 3) are in the camera."""
+
+    hand: HandPose
+    joints: Vector
+    box: Roi | None
+    visible: float
+
+
+@dataclass(eq=False)
+class Cast:
+    """One actor, ready to be drawn."""
+
+    actor: Actor
+    who: Wardrobe
+    posed: PosedFace | None = None
+    pieces: list[Piece] = field(default_factory=list)
+    hands: list[tuple[HandPose, Vector, NDArray, NDArray]] = field(default_factory=list)
 
 
 class Renderer:
@@ -72,28 +92,19 @@ class Renderer:
 
     def draw(
         self, actors: Sequence[Actor], light: Light, background: Background, exposure: float, seed: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[FaceSeen]]:
-        """Return the image (H, W, 3), the depth (H, W) and the faces."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], list[tuple[FaceSeen | None, list[HandSeen]]]]:
+        """Return the image (H, W, 3), the depth (H, W), and for each actor the face and the hands."""
         if self._gl is None:
             raise InputError("the studio is closed: expected an open one")
+        width, height = self._size
         with self._gl.current() as context:
-            people = [self._dressed(actor.person) for actor in actors]
-            posed = [
-                who.figure.posed(actor.face) if actor.face is not None else None
-                for who, actor in zip(people, actors, strict=True)
-            ]
-            self._draw_picture(context, actors, people, posed, light, background, exposure, seed)
+            casts = [self._cast(actor) for actor in actors]
+            self._draw_picture(context, casts, light, background, exposure, seed)
             context.copy_framebuffer(self._flat, self._canvas)
-            width, height = self._size
             raw = np.frombuffer(self._flat.read(components=4), np.uint8)
             image = np.ascontiguousarray(raw.reshape(height, width, 4)[..., :3])
-            labels, depth = self._draw_labels(context, actors, people, posed)
-        faces = [
-            self._seen(index, actor, who.figure, shape, labels, depth)
-            for index, (actor, who, shape) in enumerate(zip(actors, people, posed, strict=True))
-            if actor.face is not None and shape is not None
-        ]
-        return image, depth, faces
+            labels, depth = self._draw_labels(context, casts)
+        return image, depth, [self._seen(i, cast, labels, depth) for i, cast in enumerate(casts)]
 
     def close(self) -> None:
         """Free everything that was made."""
@@ -105,6 +116,24 @@ class Renderer:
             del self._canvas, self._flat, self._labels, self._eye, self._eye_label, self._screen
         self._gl = None  # type: ignore[assignment]
 
+    # -- who is drawn ---------------------------------------------------------------------------
+
+    def _cast(self, actor: Actor) -> Cast:
+        cast = Cast(actor, self._dressed(actor.person))
+        face, who = actor.face, cast.who
+        if face is not None:
+            posed = cast.posed = who.figure.posed(face)
+            place = who.figure.bust.position_of
+            cast.pieces.append(
+                Piece(
+                    who.bust, face.pose, posed.positions[place], posed.normals[place],
+                    gloss=_SKIN_GLOSS, softness=1.0,
+                )
+            )  # fmt: skip
+        for hand in actor.hands:
+            self._raise_hand(cast, hand)
+        return cast
+
     def _dressed(self, person: Person) -> Wardrobe:
         if person not in self._people:
             self._people[person] = Wardrobe(person, self._body, self._gl)
@@ -113,12 +142,45 @@ class Renderer:
         self._people.move_to_end(person)
         return self._people[person]
 
+    def _raise_hand(self, cast: Cast, hand: HandPose) -> None:
+        model, mesh = cast.who.hand(hand.side)
+        rotation, position = hand.pose[:3, :3], hand.pose[:3, 3]
+        along = rotation[:, 0] * -1.0 if hand.forearm is None else hand.forearm
+        posed = model.posed(hand.fingers, rotation.T @ along)
+        cast.pieces.append(
+            Piece(
+                mesh, hand.pose, posed.positions, posed.normals, sky=posed.sky,
+                gloss=_SKIN_GLOSS, softness=0.8,
+            )
+        )  # fmt: skip
+        wrist = rotation @ model.wrist + position
+        elbow = wrist + along * model.forearm_m
+        vertices, normals = sleeve(wrist, elbow, self._shoulder(cast, hand, elbow), model.forearm_radius_m)
+        cast.pieces.append(
+            Piece(cast.who.sleeve(hand.side), np.eye(4), vertices, normals, softness=0.3, two_sided=True)
+        )
+        cast.hands.append(
+            (
+                hand, posed.joints @ rotation.T + position, posed.positions @ rotation.T + position,
+                posed.normals @ rotation.T,
+            )
+        )  # fmt: skip
+
+    def _shoulder(self, cast: Cast, hand: HandPose, elbow: Vector) -> Vector:
+        sign = 1.0 if hand.side == Side.LEFT else -1.0
+        if cast.posed is None:
+            # Nobody is there: the upper arm leads down, back and inwards, out of the picture.
+            return elbow + np.array([-0.06 * sign, 0.24, 0.16])
+        figure, trunk = cast.who.figure, cast.posed.trunk
+        joint = figure.body.points[f"bone_head_{hand.side.name.lower()}"][BONES.index("upperarm01")]
+        return np.asarray(trunk[:3, :3] @ figure.vertices[joint] + trunk[:3, 3])
+
+    # -- drawing --------------------------------------------------------------------------------
+
     def _draw_picture(
         self,
         context: Any,
-        actors: Sequence[Actor],
-        people: Sequence[Wardrobe],
-        posed: Sequence[PosedFace | None],
+        casts: list[Cast],
         light: Light,
         background: Background,
         exposure: float,
@@ -126,12 +188,11 @@ class Renderer:
     ) -> None:
         surface, eye = self._gl.surface, self._gl.eye
         self._canvas.use()
-        context.disable(context.DEPTH_TEST)
         self._canvas.clear()
+        context.enable_only(context.NOTHING)
         self._behind(context, background, seed).use(0)
         gl.put(self._gl.backdrop, "exposure", exposure)
         self._screen.render(context.TRIANGLE_STRIP)
-        context.enable_only(context.DEPTH_TEST)
         key, ambient = light_colours(light)
         towards = np.array(light.direction) / np.linalg.norm(light.direction)
         for program in (surface, eye):
@@ -140,146 +201,95 @@ class Renderer:
             gl.put(program, "key", key)
             gl.put(program, "ambient", ambient)
             gl.put(program, "exposure", exposure)
-        for actor, who, shape in zip(actors, people, posed, strict=True):
-            if actor.face is None or shape is None:
-                continue
-            who.write(shape)
-            gl.put(surface, "model", actor.face.pose)
-            gl.put(surface, "gloss", 0.16)
-            gl.put(surface, "softness", 1.0)
-            who.texture.use(0)
-            who.bust.render()
-            gl.put(eye, "model", actor.face.pose)
-            gl.put(eye, "iris", who.figure.person.iris)
-            gl.put(eye, "limbus", who.figure.limbus)
-            gl.put(eye, "strands", who.figure.person.paint_seed % 1000)
-            for turned, centre, axes in zip(
-                shape.eyes, who.figure.eye_centres, who.figure.eye_axes, strict=True
-            ):
-                gl.put(eye, "turned", turned)
-                gl.put(eye, "centre", centre)
-                gl.put(eye, "axes", axes)
-                self._eye.render()
+        for cast in casts:
+            cast.who.texture.use(0)
+            for piece in cast.pieces:
+                gl.put(surface, "model", piece.model)
+                gl.put(surface, "gloss", piece.gloss)
+                gl.put(surface, "softness", piece.softness)
+                self._place(context, piece)
+                piece.mesh.picture.render()
+            if cast.posed is not None:
+                figure = cast.who.figure
+                gl.put(eye, "iris", figure.person.iris)
+                gl.put(eye, "limbus", figure.limbus)
+                gl.put(eye, "strands", figure.person.paint_seed % 1000)
+                self._eyes(context, cast, eye, self._eye)
 
-    def _draw_labels(
-        self,
-        context: Any,
-        actors: Sequence[Actor],
-        people: Sequence[Wardrobe],
-        posed: Sequence[PosedFace | None],
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def _draw_labels(self, context: Any, casts: list[Cast]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Return who is where (H, W, 2) as (actor + 1, part), and the depth (H, W)."""
         program = self._gl.label
         self._labels.use()
-        context.enable_only(context.DEPTH_TEST)
         self._labels.clear()
         gl.put(program, "projection", self._projection)
-        for index, (actor, who, shape) in enumerate(zip(actors, people, posed, strict=True)):
-            if actor.face is None or shape is None:
-                continue
+        for index, cast in enumerate(casts):
             program["actor"].value = index + 1
-            gl.put(program, "model", actor.face.pose)
-            self._whole(program)
-            who.bust_label.render()
-            for turned, centre, axes in zip(
-                shape.eyes, who.figure.eye_centres, who.figure.eye_axes, strict=True
-            ):
-                gl.put(program, "turned", turned)
-                gl.put(program, "centre", centre)
-                gl.put(program, "axes", axes)
-                self._eye_label.render()
+            gl.put(program, "turned", np.eye(3))
+            gl.put(program, "centre", (0, 0, 0))
+            gl.put(program, "axes", (1, 1, 1))
+            for piece in cast.pieces:
+                gl.put(program, "model", piece.model)
+                self._place(context, piece)
+                piece.mesh.label.render()
+            if cast.posed is not None:
+                self._eyes(context, cast, program, self._eye_label)
         width, height = self._size
         labels = np.frombuffer(self._labels.read(components=2, dtype="u1"), np.uint8)
         depth = np.frombuffer(self._labels.read(components=1, attachment=-1, dtype="f4"), "f4")
         return labels.reshape(height, width, 2), gl.depth_from_buffer(depth.reshape(height, width))
 
     @staticmethod
-    def _whole(program: Any) -> None:
-        gl.put(program, "turned", _IDENTITY3)
-        gl.put(program, "centre", (0, 0, 0))
-        gl.put(program, "axes", (1, 1, 1))
+    def _place(context: Any, piece: Piece) -> None:
+        if piece.positions is not None and piece.normals is not None:
+            piece.mesh.write(piece.positions, piece.normals)
+        if piece.sky is not None:
+            piece.mesh.shade(piece.sky)
+        context.front_face = "cw"  # image rows run downwards, so what is seen turns round
+        context.enable_only(context.DEPTH_TEST | (0 if piece.two_sided else context.CULL_FACE))
+
+    @staticmethod
+    def _eyes(context: Any, cast: Cast, program: Any, ball: Any) -> None:
+        assert cast.posed is not None and cast.actor.face is not None
+        figure = cast.who.figure
+        context.enable_only(context.DEPTH_TEST | context.CULL_FACE)
+        gl.put(program, "model", cast.actor.face.pose)
+        for turned, centre, axes in zip(cast.posed.eyes, figure.eye_centres, figure.eye_axes, strict=True):
+            gl.put(program, "turned", turned)
+            gl.put(program, "centre", centre)
+            gl.put(program, "axes", axes)
+            ball.render()
 
     def _behind(self, context: Any, background: Background, seed: int) -> Any:
         wanted = (background, seed if background.kind == "room" else None)
         if self._backdrop[0] != wanted:
             image = paint_background(background, self._size, seed)
             texture = context.texture(self._size, 3, np.ascontiguousarray(image).tobytes(), alignment=1)
+            texture.filter = (context.NEAREST, context.NEAREST)
             self._backdrop = (wanted, texture)
         return self._backdrop[1]
 
+    # -- what is seen ---------------------------------------------------------------------------
+
     def _seen(
-        self,
-        index: int,
-        actor: Actor,
-        figure: Figure,
-        posed: PosedFace,
-        labels: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-    ) -> FaceSeen:
-        assert actor.face is not None
-        matrix = actor.face.pose
-        rows = figure.bust.is_face
-        points = posed.positions[rows] @ matrix[:3, :3].T + matrix[:3, 3]
-        normals = posed.normals[rows] @ matrix[:3, :3].T
-        mine = (labels[..., 0] == index + 1) & ((labels[..., 1] == FACE) | (labels[..., 1] == EYE))
-        return FaceSeen(
-            actor=index,
-            figure=figure,
-            pose=matrix,
-            posed=posed,
-            box=box_of(mine),
-            visible=visible_share(points, normals, depth, self._camera),
-        )
-
-
-class Wardrobe:
-    """One person's meshes and paint on the graphics side."""
-
-    def __init__(self, person: Person, body: BodyAsset, shared: gl.Gl) -> None:
-        self.figure = Figure(person, body)
-        bust, context = self.figure.bust, shared.context
-        image = paint_head(person, body)
-        height, width = image.shape[:2]
-        self.texture = context.texture((width, height), 3, np.ascontiguousarray(image).tobytes(), alignment=1)
-        self.texture.build_mipmaps()
-        self._moving = context.buffer(reserve=len(bust.render) * 24, dynamic=True)
-        static = context.buffer(np.ascontiguousarray(self._look(body), "f4").tobytes())
-        index = context.buffer(bust.triangles.astype("i4").tobytes())
-        self.bust = context.vertex_array(
-            shared.surface,
-            [(self._moving, "3f 3f", "position", "normal"), (static, "2f 3f 2f 1x4", "uv", "colour", "look")],
-            index,
-        )
-        self.bust_label = context.vertex_array(
-            shared.label, [(self._moving, "3f 3x4", "position"), (static, "7x4 1f", "region")], index
-        )
-        self._buffer = np.empty((len(bust.render), 6), "f4")
-
-    def write(self, posed: PosedFace) -> None:
-        """Bring the bust into shape."""
-        place = self.figure.bust.position_of
-        self._buffer[:, :3] = posed.positions[place]
-        self._buffer[:, 3:] = posed.normals[place]
-        self._moving.write(self._buffer)
-
-    def _look(self, body: BodyAsset) -> NDArray[np.float32]:
-        """Per render vertex: uv, colour, share of the sky, share of the texture, region."""
-        bust, person = self.figure.bust, self.figure.person
-        look = np.zeros((len(bust.render), 8), np.float32)
-        uv = body.uv[bust.render]
-        look[:, :2] = uv
-        look[:, 2:5] = person.skin
-        look[:, 5] = body.shade[bust.rows][bust.position_of]
-        part = bust.part
-        inner = (body.inner_mouth[bust.render] > 0.5) & (part == 0)
-        on_island = ((uv > 0) & (uv < 1)).all(axis=1) & (part == 0)
-        look[:, 6] = on_island & ~inner
-        look[inner, 2:5] = _MOUTH
-        look[part == PARTS.index("teeth"), 2:5] = _TEETH
-        look[part == PARTS.index("tongue"), 2:5] = _TONGUE
-        look[inner | (part > 0), 5] *= 0.6
-        look[:, 7] = np.where(bust.is_face[bust.position_of], FACE, SKIN)
-        return look
+        self, index: int, cast: Cast, labels: NDArray[np.uint8], depth: NDArray[np.float32]
+    ) -> tuple[FaceSeen | None, list[HandSeen]]:
+        mine = labels[..., 0] == index + 1
+        part = np.where(mine, labels[..., 1], 0)
+        face = None
+        if cast.posed is not None and cast.actor.face is not None:
+            matrix, figure = cast.actor.face.pose, cast.who.figure
+            rows = figure.bust.is_face
+            points = cast.posed.positions[rows] @ matrix[:3, :3].T + matrix[:3, 3]
+            normals = cast.posed.normals[rows] @ matrix[:3, :3].T
+            box = box_of((part == FACE) | (part == EYE))
+            share = visible_share(points, normals, depth, self._camera)
+            face = FaceSeen(figure, matrix, cast.posed, box, share)
+        hands = []
+        for hand, joints, points, normals in cast.hands:
+            box = box_of(part == (LEFT_HAND if hand.side == Side.LEFT else RIGHT_HAND))
+            share = visible_share(points, normals, depth, self._camera)
+            hands.append(HandSeen(hand, joints, box, share))
+        return face, hands
 
 
 def box_of(mask: NDArray[np.bool_]) -> Roi | None:
