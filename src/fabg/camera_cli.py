@@ -46,7 +46,7 @@ def calibrate(
     seconds: Annotated[float, typer.Option(min=1.0, help="Watch a device for this long at most.")] = 90.0,
     size: Annotated[str | None, typer.Option(help="Image size asked of a device, such as 1344x376.")] = None,
 ) -> None:
-    """Measure a camera, or a pair, with a printed chessboard.
+    r"""Measure a camera, or a pair, with a printed chessboard.
 
     1. Print a board (`fabg camera board --out board.svg`), glue it to something flat, measure a square.
 
@@ -61,7 +61,7 @@ def calibrate(
     4. Use it:
 
         fabg up --input 0 --set camera.calibration=left.yaml
-        fabg up --with depth --input 0 --set camera.width=1344 --set camera.height=376 \\
+        fabg up --with depth --input 0 --set camera.width=1344 --set camera.height=376 \
             --set camera.stereo=side_by_side --set camera.stereo_calibration=zed.yaml
 
     One camera is written as the ROS package camera_calibration does. A device is watched until there
