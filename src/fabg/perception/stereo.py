@@ -207,7 +207,7 @@ class StereoMatcher:
     def __init__(self, geometry: Rectified, config: StereoConfig | None = None) -> None:
         self._geometry = StereoGeometry(geometry.focal_px, geometry.baseline_m)
         self.config = config or StereoConfig()
-        self._matcher: tuple[tuple[int, int], int, cv2.StereoSGBM] | None = None
+        self._matcher: tuple[tuple[int, StereoConfig], cv2.StereoSGBM] | None = None
 
     def depth(self, left: NDArray[np.uint8], right: NDArray[np.uint8], *, full_size: bool = True) -> Depth:
         """Return the distances for the pixels of the left image, NaN where they cannot be trusted.
@@ -247,8 +247,7 @@ class StereoMatcher:
         c = self.config
         focal_px = self._geometry.focal_px * left.shape[1] / width
         product = focal_px * self._geometry.baseline_m
-        first = math.floor(product / c.farthest_m)
-        matcher, last = self._prepared(left.shape, first, math.ceil(product / c.nearest_m))
+        matcher, last = self._prepared(left.shape[1], math.ceil(product / c.nearest_m))
         # OpenCV leaves out all columns in which the nearest thing would have no partner. With a border they
         # are matched, and only what really has no partner is dropped.
         left_wide, right_wide = (
@@ -259,22 +258,22 @@ class StereoMatcher:
         with np.errstate(divide="ignore"):
             z_m = np.float32(product) / disparity
         no_partner = disparity > np.arange(left.shape[1], dtype=np.float32)
-        bad = no_partner | (disparity < max(first, 0.5)) | (z_m > c.farthest_m) | (z_m < c.nearest_m)
+        bad = no_partner | (disparity < 0.5) | (z_m > c.farthest_m) | (z_m < c.nearest_m)
         if c.texture > 0.0:
             bad |= _contrast(left, c.block_px) < c.texture
         z_m[bad] = np.nan
         return np.asarray(z_m, dtype=np.float32)
 
-    def _prepared(self, shape: tuple[int, ...], first: int, last: int) -> tuple[cv2.StereoSGBM, int]:
+    def _prepared(self, width: int, last: int) -> tuple[cv2.StereoSGBM, int]:
         """Return the matcher and the disparity at which it ends, px."""
         c = self.config
         # A whole number of 16; more disparities than columns have no sense.
-        count = max(16, min(math.ceil((last - first + 1) / 16), shape[1] // 16) * 16)
-        key = (first, count)
-        if self._matcher is None or self._matcher[:2] != (key, c.block_px):
+        count = max(16, min(math.ceil((last + 1) / 16), width // 16) * 16)
+        key = (count, c)
+        if self._matcher is None or self._matcher[0] != key:
             area = c.block_px * c.block_px
             made = cv2.StereoSGBM_create(  # type: ignore[attr-defined]
-                minDisparity=first,
+                minDisparity=0,  # what is far must find its match, too, or it would take another
                 numDisparities=count,
                 blockSize=c.block_px,
                 P1=8 * area,
@@ -286,8 +285,8 @@ class StereoMatcher:
                 speckleRange=1,
                 mode=cv2.StereoSGBM_MODE_SGBM_3WAY,
             )
-            self._matcher = key, c.block_px, made
-        return self._matcher[2], first + count
+            self._matcher = key, made
+        return self._matcher[1], count
 
 
 def look_swapped(left: NDArray[np.uint8], right: NDArray[np.uint8], matcher: StereoMatcher) -> bool:
