@@ -15,7 +15,7 @@ from fabg.errors import ConfigError, InputError
 from fabg.geometry import OPTICAL_FROM_BODY, rotation_from_ypr
 from fabg.perception import pose as poses
 from fabg.perception.models import find_model
-from fabg.perception.pose import Camera, head_pose
+from fabg.perception.pose import Camera, geometric_pose
 
 SELLION = 6
 FACING = rotation_from_ypr(np.pi, 0.0, 0.0)
@@ -94,7 +94,7 @@ def test_pose_of_a_projected_face_is_found_again(canonical, yaw, pitch, roll, x,
     turned = rotation_about(axis, np.arccos(ray[2]))
     canonical_from_head = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     seen = GL_FROM_OPTICAL @ turned.T @ rotation @ canonical_from_head.T
-    found = head_pose(landmarks, seen, tuple(center), camera)
+    found = geometric_pose(landmarks, seen, tuple(center), camera)
     np.testing.assert_allclose(found[:3, :3], rotation, atol=1e-6)
     np.testing.assert_allclose(found[:3, 3], sellion, atol=2e-3 * z)
 
@@ -113,7 +113,7 @@ def test_a_scaled_rotation_is_made_orthonormal(canonical):
     camera = Camera.from_fov(640, 480, 60.0)
     rotation = OPTICAL_FROM_BODY @ FACING
     landmarks = project(canonical, rotation, np.array([0.0, 0.0, 1.0]), camera)
-    found = head_pose(landmarks, 3.0 * np.eye(3), (camera.cx, camera.cy), camera)
+    found = geometric_pose(landmarks, 3.0 * np.eye(3), (camera.cx, camera.cy), camera)
     np.testing.assert_allclose(found[:3, :3] @ found[:3, :3].T, np.eye(3), atol=1e-9)
     assert np.linalg.det(found[:3, :3]) == pytest.approx(1.0)
 
@@ -122,9 +122,9 @@ def test_numbers_that_are_none_are_refused(canonical):
     camera = Camera.from_fov(640, 480, 60.0)
     landmarks = project(canonical, OPTICAL_FROM_BODY @ FACING, np.array([0.0, 0.0, 1.0]), camera)
     with pytest.raises(InputError, match="NaN"):
-        head_pose(np.full_like(landmarks, np.nan), np.eye(3), (320, 240), camera)
+        geometric_pose(np.full_like(landmarks, np.nan), np.eye(3), (320, 240), camera)
     with pytest.raises(InputError, match="NaN"):
-        head_pose(landmarks, np.full((3, 3), np.inf), (320, 240), camera)
+        geometric_pose(landmarks, np.full((3, 3), np.inf), (320, 240), camera)
 
 
 def test_landmarks_inside_out_are_no_face_in_front(canonical):
@@ -132,7 +132,7 @@ def test_landmarks_inside_out_are_no_face_in_front(canonical):
     landmarks = project(canonical, OPTICAL_FROM_BODY @ FACING, np.array([0.0, 0.0, 1.0]), camera)
     landmarks[:, :2] = np.array([camera.cx, camera.cy]) * 2 - landmarks[:, :2]
     with pytest.raises(InputError, match="in front"):
-        head_pose(landmarks, np.eye(3), (camera.cx, camera.cy), camera)
+        geometric_pose(landmarks, np.eye(3), (camera.cx, camera.cy), camera)
 
 
 def test_camera_from_field_of_view():

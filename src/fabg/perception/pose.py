@@ -98,6 +98,16 @@ def head_pose(
 ) -> Matrix:
     """Return the head frame in the camera's optical frame, 4 x 4, metres.
 
+    See `geometric_pose` for the parameters and errors.
+    """
+    return geometric_pose(landmarks, rotation, center, camera)
+
+
+def geometric_pose(
+    landmarks: NDArray[np.float64], rotation: NDArray[np.float64], center: tuple[float, float], camera: Camera
+) -> Matrix:
+    """Return the head frame of a face of average shape in the camera's optical frame, 4 x 4, metres.
+
     Parameters
     ----------
     landmarks

@@ -1,0 +1,323 @@
+"""Fit the read-outs of `fabg.perception.facefit` on rendered people.
+
+    python -m fabg.evaluation.fit_face --out src/fabg/perception/data
+
+People below 1000 serve to fit, never those of the reports. How much is shrunk is chosen, and the error told,
+by cross-validation in which no person is on both sides; what is written is fitted on all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabg.errors import UsageError
+from fabg.evaluation.face_samples import FaceRanges, FaceSamples, sample_faces
+from fabg.expression import INDEX
+from fabg.perception.facefit import GazeFit, PoseFit, Readout, rotation_from_vector
+from fabg.perception.pose import geometric_pose
+from fabg.social.avatar import FIRST_REPORT_SEED
+
+Array = NDArray[np.float64]
+
+FOLDS = 5
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Shrinkage that is tried, as a share of the number of samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large a read-out is: principal components, and how many of them take part in products."""
+
+    components: int
+    crossed: int
+
+
+RANGES = FaceRanges(distance_m=(0.4, 2.2), yaw_deg=40.0, pitch_deg=25.0, roll_deg=25.0, gaze_deg=25.0)
+"""Somewhat wider than what is promised, so that nothing promised lies at the edge."""
+
+POSE_SIZE = Size(components=40, crossed=8)
+GAZE_SIZE = Size(components=40, crossed=12)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be read from what.
+
+    Attributes
+    ----------
+    inputs, contexts, targets
+        Shapes (n, d), (n, 4), (n, m).
+    groups
+        Person of each sample, shape (n,): folds never divide a person.
+    weights
+        Of each sample and output, shape (n, m).
+    """
+
+    inputs: Array
+    contexts: Array
+    targets: Array
+    groups: NDArray[np.int64]
+    weights: Array
+
+    def where(self, mask: NDArray[np.bool_]) -> Task:
+        """Return the samples for which `mask` is True."""
+        return Task(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+
+def fit_readout(task: Task, size: Size, ridge: Array) -> Readout:
+    """Return the read-out with the least squared error, shrunk by `ridge` for each output, shape (m,)."""
+    mean = task.inputs.mean(axis=0)
+    _, spread, directions = np.linalg.svd(task.inputs - mean, full_matrices=False)
+    kept = slice(0, size.components)
+    basis = directions[kept] / (spread[kept, None] / np.sqrt(len(task.inputs)))
+    blank = Readout(
+        mean=mean,
+        basis=basis,
+        context_mean=task.contexts.mean(axis=0),
+        context_scale=task.contexts.std(axis=0),
+        crossed=size.crossed,
+        weights=np.zeros((0, 0)),
+        limits=np.zeros(0),
+        near=1.0,
+        far=2.0,
+    )
+    components = blank.components(task.inputs)
+    features = blank.features(components, task.contexts)
+    weights = np.empty((features.shape[1], task.targets.shape[1]))
+    # The constant, which comes first, is not shrunk.
+    shrink = np.ones(features.shape[1])
+    shrink[0] = 0.0
+    for i, strength in enumerate(ridge):
+        w = task.weights[:, i : i + 1]
+        gram = features.T @ (w * features) + np.diag(shrink * strength * w.sum())
+        weights[:, i] = np.linalg.solve(gram, features.T @ (w[:, 0] * task.targets[:, i]))
+    distance = np.square(components).mean(axis=1)
+    return Readout(
+        **{f: getattr(blank, f) for f in ("mean", "basis", "context_mean", "context_scale", "crossed")},
+        weights=weights,
+        limits=np.abs(task.targets).max(axis=0),
+        near=float(np.percentile(distance, 99)),
+        far=float(3.0 * np.percentile(distance, 99)),
+    )
+
+
+def folds_of(groups: NDArray[np.int64], count: int = FOLDS) -> NDArray[np.int64]:
+    """Return the fold of each sample, shape (n,): all of a person are in one."""
+    people = np.unique(groups)
+    return np.asarray(np.searchsorted(people, groups) % count)
+
+
+def out_of_fold(task: Task, size: Size, ridge: Array) -> Array:
+    """Return what a read-out fitted without a sample's person says of it, shape (n, m)."""
+    fold, found = folds_of(task.groups), np.empty_like(task.targets)
+    for k in range(FOLDS):
+        readout = fit_readout(task.where(fold != k), size, ridge)
+        found[fold == k] = readout(task.inputs[fold == k], task.contexts[fold == k])[0]
+    return found
+
+
+def best_ridge(task: Task, size: Size) -> Array:
+    """Return the shrinkage with the least error on people not seen, for each output, shape (m,)."""
+    errors = []
+    for strength in RIDGES:
+        found = out_of_fold(task, size, np.full(task.targets.shape[1], strength))
+        errors.append((task.weights * np.square(found - task.targets)).mean(axis=0))
+    return np.array(RIDGES)[np.argmin(errors, axis=0)]
+
+
+def geometric_poses(samples: FaceSamples) -> Array:
+    """Return the head poses before any correction, shape (n, 4, 4); all faces must have been found."""
+    return np.array(
+        [
+            geometric_pose(face.landmarks, rotation, (center[0], center[1]), samples.camera)
+            for face, rotation, center in zip(samples.faces, samples.rotation, samples.center, strict=True)
+            if face is not None
+        ]
+    )
+
+
+def vectors_from_rotations(rotations: Array) -> Array:
+    """Return rotation vectors (n, 3), rad, of rotations (n, 3, 3) by less than 180 degrees."""
+    trace = np.trace(rotations, axis1=1, axis2=2)
+    angle = np.arccos(np.clip((trace - 1.0) / 2.0, -1.0, 1.0))
+    skew = rotations - np.swapaxes(rotations, 1, 2)
+    axis = np.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
+    scale = np.where(angle < 1e-6, 0.5, angle / np.maximum(2.0 * np.sin(angle), 1e-12))
+    return np.asarray(axis * scale[:, None])
+
+
+def pose_task(samples: FaceSamples, measured: Array) -> Task:
+    """Return the task of correcting measured poses (n, 4, 4) to the true ones."""
+    inputs, contexts = PoseFit.inputs(samples.landmarks, measured)
+    turn = np.swapaxes(measured[:, :3, :3], 1, 2) @ samples.pose[:, :3, :3]
+    factor = np.linalg.norm(samples.pose[:, :3, 3], axis=1) / np.linalg.norm(measured[:, :3, 3], axis=1)
+    targets = np.column_stack([vectors_from_rotations(turn), np.log(factor)])
+    return Task(inputs, contexts, targets, samples.person, np.ones_like(targets))
+
+
+def corrected(measured: Array, corrections: Array) -> Array:
+    """Return poses (n, 4, 4) with corrections (n, 4) applied."""
+    found = measured.copy()
+    for i, correction in enumerate(corrections):
+        found[i, :3, :3] = measured[i, :3, :3] @ rotation_from_vector(correction[:3])
+        found[i, :3, 3] *= np.exp(correction[3])
+    return found
+
+
+def gaze_task(samples: FaceSamples, poses: Array) -> Task:
+    """Return the task of reading gaze and lids of faces with given poses (n, 4, 4)."""
+    inputs, contexts = GazeFit.inputs(samples.landmarks, samples.blendshapes, poses)
+    in_head = np.einsum("nji,nj->ni", poses[:, :3, :3], samples.gaze)
+    yaw = np.arctan2(in_head[:, 1], in_head[:, 0])
+    pitch = np.arcsin(np.clip(-in_head[:, 2], -1.0, 1.0))
+    closed = samples.shapes[:, [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]]
+    targets = np.column_stack([yaw, pitch, closed])
+    weights = np.ones_like(targets)
+    # Eyes that are nearly shut show no iris to learn from.
+    weights[:, :2] = np.clip(1.5 - 2.0 * closed.mean(axis=1), 0.01, 1.0)[:, None]
+    return Task(inputs, contexts, targets, samples.person, weights)
+
+
+def eye_origin(samples: FaceSamples) -> Array:
+    """Return the mean place of the middle between the eyeballs in the head frame, m, shape (3,)."""
+    offset = samples.gaze_origin - samples.pose[:, :3, 3]
+    return np.asarray(np.einsum("nji,nj->ni", samples.pose[:, :3, :3], offset).mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A read-out fitted on all samples, and what one of its kind says of people whom it has not seen."""
+
+    readout: Readout
+    unseen: Array
+    ridge: Array
+
+
+def fitted(task: Task, size: Size) -> Fit:
+    """Fit one task."""
+    ridge = best_ridge(task, size)
+    return Fit(fit_readout(task, size, ridge), out_of_fold(task, size, ridge), ridge)
+
+
+def pose_errors(task: Task, found: Array) -> dict[str, float]:
+    """Return mean errors of corrections (n, 4): degrees about each axis of the head, and % of the distance."""
+    errors = np.abs(found - task.targets)
+    degrees = np.degrees(errors[:, :3]).mean(axis=0)
+    # About the head's x, y and z axis: for a small error these are roll, pitch and yaw.
+    return {
+        "yaw_deg": float(degrees[2]),
+        "pitch_deg": float(degrees[1]),
+        "roll_deg": float(degrees[0]),
+        "distance_percent": float(100.0 * np.expm1(errors[:, 3]).mean()),
+    }
+
+
+def gaze_errors(task: Task, found: Array) -> dict[str, float]:
+    """Return mean errors of eyes read (n, 4): degrees between directions (open eyes alone), and closure."""
+    open_ = task.targets[:, 2:].mean(axis=1) < 0.3
+    said, true = (_directions(angles[open_, :2]) for angles in (found, task.targets))
+    cross = np.linalg.norm(np.cross(said, true), axis=1)
+    angle = np.arctan2(cross, (said * true).sum(axis=1))
+    closed = np.abs(np.clip(found[:, 2:], 0.0, 1.0) - task.targets[:, 2:])
+    return {"gaze_deg": float(np.degrees(angle).mean()), "closure": float(closed.mean())}
+
+
+def _directions(angles: Array) -> Array:
+    yaw, pitch = angles.T
+    return np.column_stack([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
+
+
+def document(readout: Readout, made: dict[str, Any], **more: Any) -> str:
+    """Return a read-out as JSON with 4 significant digits, one row of numbers a line."""
+    values: dict[str, Any] = {"made": made}
+    for name in Readout.__dataclass_fields__:
+        value = getattr(readout, name)
+        values[name] = _rounded(value) if isinstance(value, np.ndarray) else value
+    values |= more
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            text = "[\n" + ",\n".join(json.dumps(row) for row in value) + "\n]"
+        else:
+            text = json.dumps(value)
+        lines.append(f"{json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _rounded(values: Array) -> Any:
+    return [_rounded(v) for v in values] if values.ndim > 1 else [float(f"{v:.4g}") for v in values]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Render, fit, write; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m fabg.evaluation.fit_face", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for pose.json and gaze.json")
+    parser.add_argument("--people", type=int, default=80, help="how many; their seeds begin at 0")
+    parser.add_argument("--pictures", type=int, default=30, help="of each person")
+    parser.add_argument("--seed", type=int, default=1, help="of everything else, below 1000")
+    given = parser.parse_args(arguments)
+    if not (FOLDS <= given.people <= FIRST_REPORT_SEED and 0 <= given.seed < FIRST_REPORT_SEED):
+        parser.error(f"people: {FOLDS} to {FIRST_REPORT_SEED}, seed: 0 to {FIRST_REPORT_SEED - 1}")
+    begin = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            print(f"\r{done} of {total} pictures, {time.monotonic() - begin:.0f} s", end="", file=sys.stderr)
+
+    try:
+        samples = sample_faces(
+            range(given.people), given.pictures, seed=given.seed, ranges=RANGES, progress=progress
+        ).found()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(file=sys.stderr)
+    made = {
+        "command": f"python -m fabg.evaluation.fit_face --people {given.people} --pictures {given.pictures} "
+        f"--seed {given.seed}",
+        "people": [0, given.people - 1],
+        "seed": given.seed,
+        "samples": len(samples),
+        "ranges": asdict(RANGES),
+    }
+    write(samples, made, given.out)
+    return 0
+
+
+def write(samples: FaceSamples, made: dict[str, Any], out: Path) -> None:
+    """Fit both read-outs on samples with faces and write them to a folder."""
+    measured = geometric_poses(samples)
+    task = pose_task(samples, measured)
+    head = fitted(task, POSE_SIZE)
+    errors = pose_errors(task, head.unseen)
+    print("head pose:", pose_errors(task, np.zeros_like(head.unseen)), "->", errors)
+    # The eyes are read with the head poses that new people will have.
+    eyes_task = gaze_task(samples, corrected(measured, head.unseen))
+    eyes = fitted(eyes_task, GAZE_SIZE)
+    eye_errors = gaze_errors(eyes_task, eyes.unseen)
+    print("eyes:", eye_errors)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "pose.json").write_text(
+        document(head.readout, made | {"ridge": head.ridge.tolist(), "error_on_other_people": errors})
+    )
+    (out / "gaze.json").write_text(
+        document(
+            eyes.readout,
+            made | {"ridge": eyes.ridge.tolist(), "error_on_other_people": eye_errors},
+            origin_m=_rounded(eye_origin(samples)),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
