@@ -30,7 +30,7 @@ _RESTING = {"jawOpen": -0.06}
 _TEETH = ([1.0, 0.89, 1.0], [-0.003, 0.0, 0.0])
 """Scale and shift: as they come, the teeth shine through the corners of the lips."""
 
-_BUST_BELOW, _BUST_BESIDE = -0.225, 0.135  # m in the reference: neck and collar-bones, hidden under the shirt
+_BUST_BELOW, _BUST_BESIDE = -0.300, 0.135  # m in the reference: neck and collar-bones, hidden under the shirt
 _COLLAR_HOLD = 0.22  # below this share of the head's motion the skin stays with the trunk
 _NECK_SHARE, _NECK_MOST = 0.65, 0.85  # of the head's turn, and at most, rad: the trunk does the rest
 _LID_GAP_M = 0.0003

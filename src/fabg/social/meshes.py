@@ -13,6 +13,7 @@ from fabg.robot.surface import Points
 from fabg.social import gl
 from fabg.social.body_asset import PARTS, BodyAsset
 from fabg.social.figure import Figure
+from fabg.social.garments import Area, Garment, clothes, hair
 from fabg.social.hand_model import HandModel
 from fabg.social.paint import paint_hand, paint_head
 from fabg.social.people import Person
@@ -99,6 +100,11 @@ class Wardrobe:
         self.texture.build_mipmaps()
         self.texture.filter = (0x2701, 0x2601)  # LINEAR_MIPMAP_NEAREST, LINEAR: the next costs much more
         self.bust = Mesh(shared, self.figure.bust.triangles, self._bust_look())
+        self.clothes: dict[Area, Mesh] = {
+            area: self._worn(garment, CLOTH) for area, garment in clothes(self.figure).items()
+        }
+        locks = hair(self.figure)
+        self.hair = self._worn(locks, HAIR) if locks is not None else None
         self._hands: dict[Side, tuple[HandModel, Mesh]] = {}
         self._sleeves: dict[Side, Mesh] = {}
 
@@ -120,6 +126,13 @@ class Wardrobe:
             look[:, 5], look[:, 7] = 0.9, CLOTH
             self._sleeves[side] = Mesh(self._shared, SLEEVE_TRIANGLES, look)
         return self._sleeves[side]
+
+    def _worn(self, garment: Garment, region: int) -> Mesh:
+        look = np.zeros((len(garment.vertices), 8), np.float32)
+        look[:, 2:5], look[:, 5], look[:, 7] = garment.colours, garment.sky, region
+        mesh = Mesh(self._shared, garment.triangles, look)
+        mesh.write(garment.vertices, garment.normals)
+        return mesh
 
     def _bust_look(self) -> NDArray[np.float32]:
         bust, body = self.figure.bust, self._body

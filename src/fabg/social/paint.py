@@ -28,12 +28,14 @@ HAIR_LINE = {"none": None, "cropped": 0.0, "short": 0.0, "full": -0.004, "long":
 def hair_cover(x: NDArray, y: NDArray, z: NDArray) -> NDArray:
     """Return how far inside the hair a place on the reference's head lies, m (negative: outside)."""
     side = np.abs(y)
-    # The line falls from the forehead round the temple, stays behind the ear and ends in the neck.
-    front = z - 0.0700 + 0.45 * np.clip(side - 0.028, 0, None) - 1.9 * np.clip(side - 0.058, 0, None)
-    back = z + 0.048 - 0.012 * np.cos(side * 45)
-    share = np.clip((-0.062 - x) / 0.02, 0, 1)
-    line = front * (1 - share) + back * share
-    ear = 0.034 - np.hypot(x + 0.066, z + 0.010)
+    # Across the forehead, lower at the temples; then down in front of the ear, and round into the neck.
+    forehead = z - 0.0690 + 0.50 * np.clip(side - 0.026, 0, None)
+    burns = np.minimum(-0.026 - x + 0.45 * (z - 0.030), z - 0.002 + 0.9 * np.clip(-0.05 - x, 0, None))
+    neck = z + 0.048 - 0.012 * np.cos(side * 45)
+    share = np.clip((-0.072 - x) / 0.02, 0, 1)
+    line = np.where(side > 0.045, np.maximum(forehead, burns), forehead)
+    line = line * (1 - share) + neck * share
+    ear = 0.030 - np.hypot(x + 0.070, z + 0.012)
     return np.where(side > 0.055, np.minimum(line, -ear), line)
 
 

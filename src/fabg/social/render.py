@@ -130,6 +130,14 @@ class Renderer:
                     gloss=_SKIN_GLOSS, softness=1.0,
                 )
             )  # fmt: skip
+            raised = {hand.side.name.lower() for hand in actor.hands}
+            cast.pieces += [
+                Piece(mesh, posed.trunk, softness=0.35, two_sided=True)
+                for area, mesh in who.clothes.items()
+                if area not in raised
+            ]
+            if who.hair is not None:
+                cast.pieces.append(Piece(who.hair, face.pose, gloss=0.10, softness=0.2, two_sided=True))
         for hand in actor.hands:
             self._raise_hand(cast, hand)
         return cast
