@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +60,13 @@ class Mesh:
             index,
         )
         self._buffer = np.empty((count, 6), "f4")
+        self.corners = np.zeros((8, 3))
+        """Of the box around the vertices as last written."""
 
     def write(self, positions: Points, normals: Points) -> None:
         """Move the vertices."""
+        low, high = positions.min(axis=0), positions.max(axis=0)
+        self.corners = np.array(list(itertools.product(*zip(low, high, strict=True))))
         self._buffer[:, :3] = positions
         self._buffer[:, 3:] = normals
         self._geometry.write(self._buffer)
@@ -84,6 +89,11 @@ class Piece:
     gloss: float = 0.0
     softness: float = 0.0
     two_sided: bool = False
+
+    @property
+    def outline(self) -> NDArray:
+        """Points (n, 3) whose hull holds the mesh, before `model`."""
+        return self.mesh.corners if self.positions is None else self.positions
 
 
 class Wardrobe:

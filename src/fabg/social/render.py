@@ -27,6 +27,8 @@ from fabg.social.sleeve import sleeve
 Vector = NDArray[np.float64]
 
 _KEEP_PEOPLE = 24
+_KEEP_TARGETS = 12
+_WINDOW_STEP = 64
 _SKIN_GLOSS = 0.16
 
 
@@ -62,6 +64,17 @@ class Cast:
     hands: list[tuple[HandPose, Vector, NDArray, NDArray]] = field(default_factory=list)
 
 
+class Target:
+    """Framebuffers of one size: multisampled colour, its resolved copy, and labels with depth."""
+
+    def __init__(self, context: Any, size: tuple[int, int], samples: int) -> None:
+        self.size = size
+        colour = context.renderbuffer(size, 4, samples=samples)
+        self.canvas = context.framebuffer([colour], context.depth_renderbuffer(size, samples=samples))
+        self.flat = context.framebuffer([context.renderbuffer(size, 4)])
+        self.labels = context.framebuffer([context.texture(size, 2, dtype="u1")], context.depth_texture(size))
+
+
 class Renderer:
     """Draws into memory of its own. See `fabg.social.avatar.Studio` for the arguments."""
 
@@ -69,16 +82,11 @@ class Renderer:
         self._camera, self._size = camera, size
         self._body = load_body()
         self._gl = gl.shared()
-        self._projection = gl.projection(camera, size)
         self._people: OrderedDict[Person, Wardrobe] = OrderedDict()
-        self._backdrop: tuple[Any, Any] = (None, None)
+        self._backdrop: tuple[Any, Any, Any] = (None, None, None)
+        self._samples = samples
+        self._targets: OrderedDict[tuple[int, int], Target] = OrderedDict()
         with self._gl.current() as context:
-            colour = context.renderbuffer(size, 4, samples=samples)
-            self._canvas = context.framebuffer([colour], context.depth_renderbuffer(size, samples=samples))
-            self._flat = context.framebuffer([context.renderbuffer(size, 4)])
-            self._labels = context.framebuffer(
-                [context.texture(size, 2, dtype="u1")], context.depth_texture(size)
-            )
             ball, _ = sphere(28, 20)
             points = context.buffer(ball.vertices.astype("f4").tobytes())
             index = context.buffer(ball.triangles.astype("i4").tobytes())
@@ -99,11 +107,18 @@ class Renderer:
         width, height = self._size
         with self._gl.current() as context:
             casts = [self._cast(actor) for actor in actors]
-            self._draw_picture(context, casts, light, background, exposure, seed)
-            context.copy_framebuffer(self._flat, self._canvas)
-            raw = np.frombuffer(self._flat.read(components=4), np.uint8)
-            image = np.ascontiguousarray(raw.reshape(height, width, 4)[..., :3])
-            labels, depth = self._draw_labels(context, casts)
+            image = self._behind(context, background, exposure, seed).copy()
+            labels = np.zeros((height, width, 2), np.uint8)
+            depth = np.full((height, width), np.nan, np.float32)
+            window = self._window(casts)
+            if window is not None:
+                x, y, w, h = window
+                target = self._target(context, (w, h))
+                shifted = Camera(self._camera.fx, self._camera.fy, self._camera.cx - x, self._camera.cy - y)
+                projection = gl.projection(shifted, (w, h))
+                here = np.s_[y : y + h, x : x + w]
+                image[here] = self._draw_picture(context, casts, light, exposure, target, projection, window)
+                labels[here], depth[here] = self._draw_labels(context, casts, target, projection)
         return image, depth, [self._seen(i, cast, labels, depth) for i, cast in enumerate(casts)]
 
     def close(self) -> None:
@@ -112,8 +127,9 @@ class Renderer:
             return
         with self._gl.current():
             self._people.clear()
-            self._backdrop = (None, None)
-            del self._canvas, self._flat, self._labels, self._eye, self._eye_label, self._screen
+            self._targets.clear()
+            self._backdrop = (None, None, None)
+            del self._eye, self._eye_label, self._screen
         self._gl = None  # type: ignore[assignment]
 
     # -- who is drawn ---------------------------------------------------------------------------
@@ -185,26 +201,57 @@ class Renderer:
 
     # -- drawing --------------------------------------------------------------------------------
 
+    def _window(self, casts: list[Cast]) -> tuple[int, int, int, int] | None:
+        """Return the part of the image with people in it: left, top, width, height; None without any.
+
+        Its size is a multiple of 64 px or that of the image, so that few framebuffers serve all pictures.
+        """
+        low, high = np.full(2, np.inf), np.full(2, -np.inf)
+        for piece in (piece for cast in casts for piece in cast.pieces):
+            points = piece.outline @ piece.model[:3, :3].T + piece.model[:3, 3]
+            if points[:, 2].min() < gl.NEAR_M:
+                return (0, 0, *self._size)
+            pixels = points[:, :2] / points[:, 2:] * [self._camera.fx, self._camera.fy]
+            low, high = np.minimum(low, pixels.min(axis=0)), np.maximum(high, pixels.max(axis=0))
+        size = np.array(self._size)
+        centre = np.array([self._camera.cx, self._camera.cy])
+        first = np.clip(np.floor(low + centre) - 2, 0, size)
+        last = np.clip(np.ceil(high + centre) + 3, 0, size)
+        if not (last > first).all():
+            return None
+        extent = np.minimum(np.ceil((last - first) / _WINDOW_STEP) * _WINDOW_STEP, size).astype(int)
+        start = np.minimum(first, size - extent).astype(int)
+        return int(start[0]), int(start[1]), int(extent[0]), int(extent[1])
+
+    def _target(self, context: Any, size: tuple[int, int]) -> Target:
+        if size not in self._targets:
+            self._targets[size] = Target(context, size, self._samples)
+            while len(self._targets) > _KEEP_TARGETS:
+                self._targets.popitem(last=False)
+        self._targets.move_to_end(size)
+        return self._targets[size]
+
     def _draw_picture(
         self,
         context: Any,
         casts: list[Cast],
         light: Light,
-        background: Background,
         exposure: float,
-        seed: int,
-    ) -> None:
+        target: Target,
+        projection: Matrix,
+        window: tuple[int, int, int, int],
+    ) -> NDArray[np.uint8]:
         surface, eye = self._gl.surface, self._gl.eye
-        self._canvas.use()
-        self._canvas.clear()
+        target.canvas.use()
+        target.canvas.clear()
         context.enable_only(context.NOTHING)
-        self._behind(context, background, seed).use(0)
-        gl.put(self._gl.backdrop, "exposure", exposure)
+        self._backdrop[2].use(0)
+        gl.put(self._gl.backdrop, "part", np.array(window) / np.tile(self._size, 2))
         self._screen.render(context.TRIANGLE_STRIP)
         key, ambient = light_colours(light)
         towards = np.array(light.direction) / np.linalg.norm(light.direction)
         for program in (surface, eye):
-            gl.put(program, "projection", self._projection)
+            gl.put(program, "projection", projection)
             gl.put(program, "light", towards)
             gl.put(program, "key", key)
             gl.put(program, "ambient", ambient)
@@ -223,13 +270,18 @@ class Renderer:
                 gl.put(eye, "limbus", figure.limbus)
                 gl.put(eye, "strands", figure.person.paint_seed % 1000)
                 self._eyes(context, cast, eye, self._eye)
+        context.copy_framebuffer(target.flat, target.canvas)
+        raw = np.frombuffer(target.flat.read(components=4), np.uint8)
+        return raw.reshape(target.size[1], target.size[0], 4)[..., :3]
 
-    def _draw_labels(self, context: Any, casts: list[Cast]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def _draw_labels(
+        self, context: Any, casts: list[Cast], target: Target, projection: Matrix
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Return who is where (H, W, 2) as (actor + 1, part), and the depth (H, W)."""
         program = self._gl.label
-        self._labels.use()
-        self._labels.clear()
-        gl.put(program, "projection", self._projection)
+        target.labels.use()
+        target.labels.clear()
+        gl.put(program, "projection", projection)
         for index, cast in enumerate(casts):
             program["actor"].value = index + 1
             gl.put(program, "turned", np.eye(3))
@@ -241,9 +293,9 @@ class Renderer:
                 piece.mesh.label.render()
             if cast.posed is not None:
                 self._eyes(context, cast, program, self._eye_label)
-        width, height = self._size
-        labels = np.frombuffer(self._labels.read(components=2, dtype="u1"), np.uint8)
-        depth = np.frombuffer(self._labels.read(components=1, attachment=-1, dtype="f4"), "f4")
+        width, height = target.size
+        labels = np.frombuffer(target.labels.read(components=2, dtype="u1"), np.uint8)
+        depth = np.frombuffer(target.labels.read(components=1, attachment=-1, dtype="f4"), "f4")
         return labels.reshape(height, width, 2), gl.depth_from_buffer(depth.reshape(height, width))
 
     @staticmethod
@@ -267,14 +319,15 @@ class Renderer:
             gl.put(program, "axes", axes)
             ball.render()
 
-    def _behind(self, context: Any, background: Background, seed: int) -> Any:
-        wanted = (background, seed if background.kind == "room" else None)
+    def _behind(self, context: Any, background: Background, exposure: float, seed: int) -> NDArray[np.uint8]:
+        wanted = (background, exposure, seed if background.kind == "room" else None)
         if self._backdrop[0] != wanted:
-            image = paint_background(background, self._size, seed)
+            image = paint_background(background, self._size, exposure, seed)
             texture = context.texture(self._size, 3, np.ascontiguousarray(image).tobytes(), alignment=1)
             texture.filter = (context.NEAREST, context.NEAREST)
-            self._backdrop = (wanted, texture)
-        return self._backdrop[1]
+            self._backdrop = (wanted, image, texture)
+        image = self._backdrop[1]
+        return np.asarray(image, dtype=np.uint8)
 
     # -- what is seen ---------------------------------------------------------------------------
 

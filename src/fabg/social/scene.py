@@ -114,8 +114,8 @@ def light_colours(light: Light) -> tuple[NDArray, NDArray]:
     return light.key * tint, light.ambient * np.array([0.97, 1.0, 1.04])
 
 
-def paint_background(background: Background, size: tuple[int, int], seed: int) -> Image:
-    """Return the picture (H, W, 3) behind the people."""
+def paint_background(background: Background, size: tuple[int, int], exposure: float, seed: int) -> Image:
+    """Return the picture (H, W, 3) behind the people; an exposure of 1 leaves the colours as they are."""
     width, height = size
     top, bottom = (np.array(c, dtype=np.float32) * 255 for c in (background.colour, background.second))
     if background.kind == "plain":
@@ -124,6 +124,7 @@ def paint_background(background: Background, size: tuple[int, int], seed: int) -
     image = np.broadcast_to(top * (1 - share) + bottom * share, (height, width, 3)).copy()
     if background.kind == "room":
         _clutter(image, np.random.default_rng([seed, 0x8001]))
+    image *= math.sqrt(exposure)  # colours are stored with a gamma of 2, as in the renderer
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
 
