@@ -13,7 +13,8 @@ from fabg.evaluation import fit_face
 from fabg.evaluation.face_samples import FACING, FaceRanges, FaceSamples, sample_faces
 from fabg.evaluation.fit_face import Size, Task, fit_readout, out_of_fold, vectors_from_rotations
 from fabg.geometry import rotation_from_ypr, ypr_from_rotation
-from fabg.perception.facefit import context, readout_from_json, rotation_from_vector
+from fabg.perception.facefit import context, rotation_from_vector
+from fabg.perception.readout import readout_from_json
 
 NEAR = FaceRanges(distance_m=(0.5, 0.9))
 

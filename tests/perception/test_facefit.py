@@ -12,15 +12,15 @@ import pytest
 from fabg.errors import ModelFileError
 from fabg.geometry import OPTICAL_FROM_BODY, pose, rotation_from_ypr
 from fabg.perception import facefit
+from fabg.perception import readout as readout_module
 from fabg.perception.facefit import (
-    Readout,
     context,
     in_head,
     pose_fit,
-    readout_from_json,
     rotation_from_vector,
     seen_rotation,
 )
+from fabg.perception.readout import Readout, readout_from_json
 
 FACING = OPTICAL_FROM_BODY @ rotation_from_ypr(math.pi, 0.0, 0.0)
 
@@ -124,7 +124,7 @@ def test_a_face_unlike_all_others_is_not_corrected():
 
 @pytest.mark.parametrize("name", ["pose.json", "gaze.json"])
 def test_what_ships_is_small_and_says_how_it_was_made(name):
-    text = (facefit.DATA / name).read_text()
+    text = (readout_module.DATA / name).read_text()
     assert len(text) < 300_000
     document = json.loads(text)
     made = document["made"]
@@ -134,7 +134,7 @@ def test_what_ships_is_small_and_says_how_it_was_made(name):
 
 
 def test_damaged_files_are_refused(tmp_path, monkeypatch):
-    document = json.loads((facefit.DATA / "pose.json").read_text())
+    document = json.loads((readout_module.DATA / "pose.json").read_text())
     for name in ("mean", "weights", "near"):
         with pytest.raises(ModelFileError, match="damaged"):
             readout_from_json({k: v for k, v in document.items() if k != name})
@@ -142,7 +142,7 @@ def test_damaged_files_are_refused(tmp_path, monkeypatch):
         readout_from_json(document | {"mean": document["mean"][:-1]})
     with pytest.raises(ModelFileError, match="NaN"):
         readout_from_json(document | {"weights": [[math.nan] * 4] * len(document["weights"])})
-    monkeypatch.setattr(facefit, "DATA", tmp_path)
+    monkeypatch.setattr(readout_module, "DATA", tmp_path)
     for text in (None, "[]", "{"):
         if text is not None:
             (tmp_path / "pose.json").write_text(text)

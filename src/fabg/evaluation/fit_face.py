@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from fabg.errors import UsageError
 from fabg.evaluation.face_samples import FaceRanges, FaceSamples, sample_faces
 from fabg.expression import INDEX
-from fabg.perception.facefit import GazeFit, PoseFit, Readout, rotation_from_vector
+from fabg.perception.facefit import GazeFit, PoseFit, rotation_from_vector
 from fabg.perception.pose import geometric_pose
+from fabg.perception.readout import Readout
 from fabg.social.avatar import FIRST_REPORT_SEED
 
 Array = NDArray[np.float64]

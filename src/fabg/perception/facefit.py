@@ -1,34 +1,26 @@
 """Read-outs fitted on rendered people: what the landmarker's points say about head pose and gaze.
 
 The landmarks of a face are turned into its head frame and scaled to one size; what is left is the shape
-of the face, its expression, and the landmarker's own errors. A read-out is a polynomial of the second
-degree in the first principal components of these points and in how the head is turned, with
-coefficients from ``python -m fabg.evaluation.fit_face``, which also writes how they were made.
-
-A face unlike all those of the fit is no ground to extrapolate from: components are limited to what the
-fit has seen, results to their own limits, and the farther a face lies from the fit, the less of a
+of the face, its expression, and the landmarker's own errors. Read-outs (`fabg.perception.readout`) take
+these points and how the head is turned; their coefficients come from
+``python -m fabg.evaluation.fit_face``. The farther a face lies from those of the fit, the less of a
 correction is applied.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import ModelFileError
 from fabg.expression import INDEX
 from fabg.geometry import Matrix, pose
+from fabg.perception.readout import Readout, load_document, readout_from_json
 from fabg.perception.types import Face
 
 Array = NDArray[np.float64]
-
-DATA = Path(__file__).parent / "data"
 
 _IRISES = tuple(range(468, 478))
 SHAPE_POINTS: tuple[int, ...] = (*range(0, 468, 4), *_IRISES)
@@ -52,7 +44,6 @@ _FRAME_POINTS = (4, 6, 10, 33, 263, 54, 284, 67, 297, 117, 346, 119, 348, 121, 3
 """Landmarks whose mean and spread place and scale all others; none of them moves with the mouth."""
 
 _FACING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
-_COMPONENT_LIMIT = 3.0
 
 
 def in_head(landmarks: Array, poses: Array) -> Array:
@@ -107,68 +98,6 @@ def context(poses: Array) -> Array:
     pitch = np.arcsin(np.clip(-turned[..., 2, 0], -1.0, 1.0))
     roll = np.arctan2(turned[..., 2, 1], turned[..., 2, 2])
     return np.stack([yaw, pitch, roll, 0.2 / np.linalg.norm(poses[..., :3, 3], axis=-1)], axis=-1)
-
-
-@dataclass(frozen=True)
-class Readout:
-    """A polynomial of the second degree in principal components and context.
-
-    Attributes
-    ----------
-    mean, basis
-        Of the input, shapes (d,) and (k, d); a component is ``basis @ (input - mean)`` and has spread 1.
-    context_mean, context_scale
-        Of the context, shape (4,) each.
-    crossed
-        How many of the components take part in products; the context always does.
-    weights
-        Of the features, shape (features, outputs).
-    limits
-        Largest absolute value of each output, shape (outputs,).
-    near, far
-        Mean square of the components up to which a face is like those of the fit, and from which on it
-        is nothing like them.
-    """
-
-    mean: Array
-    basis: Array
-    context_mean: Array
-    context_scale: Array
-    crossed: int
-    weights: Array
-    limits: Array
-    near: float
-    far: float
-
-    def components(self, inputs: Array) -> Array:
-        """Return the principal components of inputs (..., d), shape (..., k)."""
-        return np.asarray((inputs - self.mean) @ self.basis.T)
-
-    def features(self, components: Array, contexts: Array) -> Array:
-        """Return 1, the components, the context, and the products of the first of them."""
-        components = np.clip(components, -_COMPONENT_LIMIT, _COMPONENT_LIMIT)
-        contexts = np.clip(
-            (contexts - self.context_mean) / self.context_scale, -_COMPONENT_LIMIT, _COMPONENT_LIMIT
-        )
-        crossing = np.concatenate([components[..., : self.crossed], contexts], axis=-1)
-        i, j = np.triu_indices(crossing.shape[-1])
-        return np.concatenate(
-            [
-                np.ones((*components.shape[:-1], 1)),
-                components,
-                contexts,
-                crossing[..., i] * crossing[..., j],
-            ],
-            axis=-1,
-        )
-
-    def __call__(self, inputs: Array, contexts: Array) -> tuple[Array, Array]:
-        """Return outputs (..., m) and trust (...,), 0 to 1: 1 for a face like those of the fit."""
-        components = self.components(inputs)
-        outputs = self.features(components, contexts) @ self.weights
-        distance = np.square(components).mean(axis=-1)
-        trust = np.clip((self.far - distance) / (self.far - self.near), 0.0, 1.0)
-        return np.clip(outputs, -self.limits, self.limits), trust
 
 
 @dataclass(frozen=True)
@@ -260,7 +189,7 @@ def pose_fit() -> PoseFit:
     ModelFileError
         When ``data/pose.json`` is missing or not readable.
     """
-    return PoseFit(readout_from_json(_load("pose.json")))
+    return PoseFit(readout_from_json(load_document("pose.json")))
 
 
 @cache
@@ -272,46 +201,5 @@ def gaze_fit() -> GazeFit:
     ModelFileError
         When ``data/gaze.json`` is missing or not readable.
     """
-    document = _load("gaze.json")
+    document = load_document("gaze.json")
     return GazeFit(readout_from_json(document), np.array(document["origin_m"]))
-
-
-def readout_from_json(document: dict[str, Any]) -> Readout:
-    """Return the read-out that a document describes (see `Readout`).
-
-    Raises
-    ------
-    ModelFileError
-        When something is missing or its shape does not fit.
-    """
-    try:
-        arrays = {
-            name: np.array(document[name], dtype=np.float64)
-            for name in ("mean", "basis", "context_mean", "context_scale", "weights", "limits")
-        }
-        readout = Readout(
-            **arrays,
-            crossed=int(document["crossed"]),
-            near=float(document["near"]),
-            far=float(document["far"]),
-        )
-        probe, _ = readout(readout.mean, readout.context_mean)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelFileError(f"the fitted read-out is damaged ({error!r}): install fabg again") from error
-    if not np.isfinite(probe).all():
-        raise ModelFileError("the fitted read-out holds NaN or infinity: install fabg again")
-    return readout
-
-
-def _load(name: str) -> dict[str, Any]:
-    path = DATA / name
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelFileError(
-            f"fitted read-out {path} cannot be read ({error}): install fabg again, or make it with "
-            "`python -m fabg.evaluation.fit_face`"
-        ) from error
-    if not isinstance(document, dict):
-        raise ModelFileError(f"fitted read-out {path} is no JSON object: install fabg again")
-    return document
