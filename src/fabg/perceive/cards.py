@@ -91,8 +91,8 @@ def _card(panel: Picture, top: int, scene: Scene, face: Face, colour: Colour, *,
     _bars(panel, row + 1, found, scene.gaze(face.id))
     yaw, pitch, roll = head_deg(face.pose)
     said = f"head yaw {yaw:+.0f}°  pitch {pitch:+.0f}°  roll {roll:+.0f}°"
-    write(panel, (_MARGIN, top + _CARD_H - 35), said, FAINT, 13)
-    write(panel, (_MARGIN, top + _CARD_H - 19), _hands(scene, face), FAINT, 13)
+    write(panel, (_MARGIN, top + _CARD_H - 37), said, FAINT, 13)
+    write(panel, (_MARGIN, top + _CARD_H - 21), _hands(scene, face), FAINT, 13)
 
 
 def _source(source: DepthSource) -> str:

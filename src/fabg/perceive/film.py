@@ -99,13 +99,14 @@ class Film:
         self._queue.put((index, image, scene))
 
     def close(self) -> None:
-        """Finish the video: it appears under its name only now."""
+        """Finish the video: it appears under its name only now, and not at all without a picture."""
         self._queue.put(None)
         self._thread.join()
         self._writer.close()
         self._check()
-        join([self._pieces], self._path, self._rate)
-        self._pieces.unlink()
+        if self._pieces.exists():
+            join([self._pieces], self._path, self._rate)
+            self._pieces.unlink()
 
     def _check(self) -> None:
         if isinstance(self._failure, OSError):

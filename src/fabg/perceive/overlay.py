@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from fabg.perception.pictures import fitted
 from fabg.perception.pose import Camera
 from fabg.perception.scene import Scene
-from fabg.perception.types import ROBOT, Face, Gaze, Gesture, Hand
+from fabg.perception.types import ROBOT, DepthSource, Face, Gaze, Gesture, Hand
 from fabg.strokes import (
     FAINT,
     HIDDEN,
@@ -64,8 +64,14 @@ BONES: tuple[tuple[int, ...], ...] = (
 """Lines through MediaPipe's 21 joints of a hand."""
 
 _AXES: tuple[Colour, ...] = ((255, 96, 88), (112, 214, 112), (96, 158, 255))  # x, y, z, as in RViz
-_AXIS_M, _RAY_M, _POINT_M = 0.045, 0.25, 0.25
+_AXIS_M, _RAY_M, _POINT_M = 0.045, 0.2, 0.2
 _NEAREST_M = 0.03
+_SOURCES = {
+    DepthSource.UNKNOWN: "",
+    DepthSource.SENSOR: "sensor",
+    DepthSource.STEREO: "stereo",
+    DepthSource.MONOCULAR: "mono",
+}
 _INDEX_TIP, _BETWEEN_EYES = 8, 6
 
 
@@ -100,15 +106,17 @@ class View:
         c = self._camera
         return self.at((c.fx * point[0] / point[2] + c.cx, c.fy * point[1] / point[2] + c.cy))
 
-    def arrow(
+    def ray(
         self, start: NDArray[np.float64], direction: NDArray[np.float64], length_m: float
-    ) -> NDArray[np.float64] | None:
-        """Return both ends (2, 2) of a ray on the picture, cut off before the camera; None behind it."""
-        if start[2] <= _NEAREST_M:
-            return None
-        if direction[2] < 0:
-            length_m = min(length_m, float((start[2] - _NEAREST_M) / -direction[2]))
-        return np.array([self.place(start), self.place(start + length_m * direction)])
+    ) -> NDArray[np.float64]:
+        """Return how a ray from a place runs on the picture, (2,): px for `length_m` as seen at its start.
+
+        A ray to the camera or away from it is a point; otherwise its length tells by how much it misses.
+        """
+        c = self._camera
+        x, y, z = start
+        across = direction[0] - x / z * direction[2], direction[1] - y / z * direction[2]
+        return np.array([c.fx * across[0], c.fy * across[1]]) * (self.scale * length_m / z)
 
 
 def draw(
@@ -165,10 +173,10 @@ def _axes(panel: Picture, face: Face, view: View) -> None:
     origin = face.pose[:3, 3]
     # The farthest tip is drawn first.
     for k in sorted(range(3), key=lambda k: -face.pose[2, k]):
-        ends = view.arrow(origin, face.pose[:3, k], _AXIS_M)
-        if ends is not None:
-            polyline(panel, ends, _AXES[k], thickness=2)
-            dot(panel, ends[1], 5.0, _AXES[k])
+        tip = origin + _AXIS_M * face.pose[:3, k]
+        if tip[2] > _NEAREST_M:
+            polyline(panel, np.array([view.place(origin), view.place(tip)]), _AXES[k], thickness=2)
+            dot(panel, view.place(tip), 5.0, _AXES[k])
 
 
 def _gaze(
@@ -176,15 +184,12 @@ def _gaze(
 ) -> None:
     target = scene.looks_at(face.id)
     colour = AT_ROBOT if target == ROBOT else INK if target is None else colours.get(target, INK)
-    ends = view.arrow(gaze.origin, gaze.direction, _RAY_M)
-    if ends is None:
-        return
-    if gaze.confidence <= 0.0:
-        return  # the eyes are closed: there is no ray to show
+    if gaze.confidence <= 0.0 or gaze.origin[2] <= _NEAREST_M:
+        return  # closed eyes have no ray to show
+    along = view.ray(gaze.origin, gaze.direction, _RAY_M)
     for middle, rim in IRISES:
         start = view.at(face.landmarks[middle, :2])
-        tip = start + ends[1] - ends[0]
-        _arrow(panel, start, tip, colour)
+        _arrow(panel, start, start + along, colour)
         if target == ROBOT:
             # Seen from where it points to, an arrow is a dot: the ring says that it is one.
             radius = float(np.linalg.norm(view.at(face.landmarks[rim, :2]) - start))
@@ -247,14 +252,13 @@ def _bones(panel: Picture, hand: Hand, view: View, colour: Colour) -> None:
 
 def _hand_label(panel: Picture, hand: Hand, view: View, colour: Colour) -> None:
     points = view.at(hand.landmarks_px)
-    if hand.direction is not None:
-        ends = view.arrow(hand.landmarks_m[_INDEX_TIP], hand.direction, _POINT_M)
-        if ends is not None:
-            tip = points[_INDEX_TIP]
-            _arrow(panel, tip, tip + ends[1] - ends[0], POINTING)
+    tip = hand.landmarks_m[_INDEX_TIP]
+    if hand.direction is not None and tip[2] > _NEAREST_M:
+        along = view.ray(tip, hand.direction, _POINT_M)
+        _arrow(panel, points[_INDEX_TIP], points[_INDEX_TIP] + along, POINTING)
     said = hand.side.name.lower() if hand.side else "hand"
     if hand.gesture is not Gesture.NONE:
         said += f"  {hand.gesture.name.lower().replace('_', ' ')}"
-    said += f"  {float(np.linalg.norm(hand.position)):.2f} m"
+    said += f"  {float(np.linalg.norm(hand.position)):.2f} m {_SOURCES[hand.depth_source]}".rstrip()
     colour = colour if hand.gesture is not Gesture.NONE or hand.extended else FAINT
     _tag(panel, (float(points[:, 0].min()), float(points[:, 1].max()) + 6.0), said, colour)

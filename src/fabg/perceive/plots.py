@@ -82,12 +82,7 @@ def draw_person(person: Person, results: Results, path: Path) -> None:
             _lines("affect", person, ("valence", "arousal"), ("valence", "arousal"), limits=(-1.05, 1.05)),
             _strip("emotion", person.spans("emotion", period_s), _EMOTIONS),
         ]
-    for side in ("left", "right", "unknown"):
-        parts = _gestures([hand for hand in person.hands if hand.side == side], period_s)
-        if parts:
-            shown.append(
-                _strip("hand" if side == "unknown" else f"{side} hand", parts, _GESTURES, nothing="none")
-            )
+    shown += _hands(person.hands, period_s)
     end_s = float(t[-1]) + period_s
     _figure(shown, (float(t[0]), end_s), path, title=person.id)
 
@@ -100,10 +95,8 @@ def draw_overview(results: Results, path: Path) -> None:
         parts = person.spans("engagement", period_s, empty="seen")
         colour = "#{:02x}{:02x}{:02x}".format(*PEOPLE[k % len(PEOPLE)])
         shown.append(_strip(person.id, parts, _levels() | {"seen": colour}))
-        if gestures := _gestures(person.hands, period_s):
-            shown.append(_strip("hands", gestures, _GESTURES, nothing="none"))
-    if strangers := _gestures(results.strangers, period_s):
-        shown.append(_strip("other hands", strangers, _GESTURES, nothing="none"))
+        shown += _hands(person.hands, period_s)
+    shown += _hands(results.strangers, period_s, other="other ")
     shown += [
         _Row("in sight", "lines", lambda axes: _counts(axes, results)),
         _Row("work, ms", "lines", lambda axes: _work(axes, results)),
@@ -200,8 +193,14 @@ def _levels() -> dict[str, str]:
     return shades
 
 
-def _gestures(hands: Sequence[HandTrack], period_s: float) -> list[Span]:
-    return sorted((part for hand in hands for part in hand.spans(period_s)), key=lambda part: part.start_s)
+def _hands(hands: Sequence[HandTrack], period_s: float, other: str = "") -> list[_Row]:
+    rows = []
+    for side in ("left", "right", "unknown"):
+        parts = [part for hand in hands if hand.side == side for part in hand.spans(period_s)]
+        if parts:
+            title = other + ("hand" if side == "unknown" else f"{side} hand")
+            rows.append(_strip(title, parts, _GESTURES, nothing="none"))
+    return rows
 
 
 def _counts(axes: Any, results: Results) -> None:
