@@ -25,8 +25,8 @@ from fabg.social.poses import FRONTAL, MAX_EYE_PITCH, MAX_EYE_YAW, EyeAngles, Fa
 
 Vector = NDArray[np.float64]
 
-_RESTING = {"jawOpen": -0.06}
-"""Part of everybody's neutral face: without it the lips do not meet."""
+_RESTING = {"jawOpen": -0.06, "eyeWideLeft": 0.12, "eyeWideRight": 0.12}
+"""Part of everybody's neutral face: as the data come, the lips do not meet and the eyes look tired."""
 _TEETH = ([1.0, 0.89, 1.0], [-0.003, 0.0, 0.0])
 """Scale and shift: as they come, the teeth shine through the corners of the lips."""
 
@@ -35,9 +35,10 @@ _COLLAR_HOLD = 0.22  # below this share of the head's motion the skin stays with
 _NECK_SHARE, _NECK_MOST = 0.65, 0.85  # of the head's turn, and at most, rad: the trunk does the rest
 _LID_GAP_M = 0.0003
 
-# Degrees of eye rotation for which a face unit is made; the data turn their own eyeballs by this much.
-_LOOK_DEG = {"Down": 15.0, "Up": 15.0, "In": 22.0, "Out": 22.0}
+# Degrees of eye rotation at which a unit acts in full: chosen so that the lids uncover as much of the iris as ahead.
+_LOOK_DEG = {"Down": 19.0, "Up": 15.0, "In": 22.0, "Out": 22.0}
 _LOOK_MOST = 1.35
+_UP_WIDENS = 0.45  # the data's upper lid hardly follows an eye that looks up; eyeWide makes up for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +260,8 @@ def _with_lids(face: FacePose, angles: EyeAngles) -> tuple[Vector, Vector]:
             index = expression.INDEX[f"eyeLook{way}{side}"]
             weights[index] = np.clip(np.degrees(angle) / _LOOK_DEG[way], 0.0, _LOOK_MOST)
             shapes[index] = min(weights[index], 1.0)
+        wide = expression.INDEX[f"eyeWide{side}"]
+        weights[wide] += _UP_WIDENS * weights[expression.INDEX[f"eyeLookUp{side}"]]
     return shapes, weights
 
 

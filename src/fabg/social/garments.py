@@ -20,7 +20,7 @@ Area = Literal["trunk", "left", "right"]
 _WAIST, _ANKLE = -0.665, -1.44  # m, heights on the reference body
 _COLLAR = 0.17
 """The shirt ends where the skin follows the head by this share: a line round the neck."""
-_V_TIP, _V_SLOPE = -0.262, 0.50
+_SCOOP = (-0.170, 0.092, 0.078)  # height of its middle, half width, half height, m
 _CLOTH_M, _RIM_M = 0.008, 0.010
 _SHOES = (0.10, 0.09, 0.09)
 _UPPER_ARM = {"left": (-0.20, 0.24, -0.95), "right": (-0.20, -0.24, -0.95)}
@@ -53,10 +53,11 @@ def clothes(figure: Figure) -> dict[Area, Garment]:
     ready = (loose + NormalMap(used.triangles, len(loose))(loose) * np.float32(0.003)).astype(np.float32)
     reference = body.vertices[rows]
     inside = _below_neckline(reference, _smooth_share(body)[rows], person.neckline)
-    carried = [reference, areas[rows].astype(np.float32)]
-    cut, (reference, area) = clip(Mesh(ready, used.triangles), inside, *carried)
+    carried = [reference, areas[rows].astype(np.float32), body.shade[rows]]
+    cut, carried = clip(Mesh(ready, used.triangles), inside, *carried)
+    cut, (reference, area, sky) = _split(cut, carried[0][:, 2] - _WAIST, *carried)
     normal = NormalMap(cut.triangles, len(cut.vertices))(cut.vertices)
-    closed = shell(cut, normal, 0.0, _RIM_M)
+    closed = shell(cut, normal, np.where(reference[:, 2] > _WAIST, 0.003, 0.0), _RIM_M)
     # The rim repeats border vertices: each takes after the nearest vertex of the outer face.
     extra = closed.vertices[len(cut.vertices) :]
     owner = np.concatenate([np.arange(len(cut.vertices)), _nearest(extra, cut.vertices)])
@@ -66,8 +67,7 @@ def clothes(figure: Figure) -> dict[Area, Garment]:
     rng = np.random.default_rng([person.paint_seed, 5])
     colours = colours * (1 + 0.02 * rng.standard_normal((len(owner), 1)))
     colours[len(cut.vertices) :] *= 0.82
-    sky = body.shade[rows]
-    sky = np.concatenate([sky, np.ones(max(len(cut.vertices) - len(sky), 0))])[: len(cut.vertices)][owner]
+    sky = sky[owner]
     all_normals = NormalMap(closed.triangles, len(closed.vertices))(closed.vertices)
     found: dict[Area, Garment] = {}
     names: tuple[Area, ...] = ("trunk", "left", "right")
@@ -81,6 +81,20 @@ def clothes(figure: Figure) -> dict[Area, Garment]:
             np.clip(sky[kept], 0.3, 1).astype(np.float32),
         )  # fmt: skip
     return found
+
+
+def _split(mesh: Mesh, height: NDArray, *carried: NDArray) -> tuple[Mesh, list[NDArray]]:
+    """Cut a mesh in two along height 0, so that the colours on both sides do not run into each other."""
+    above, upper = clip(mesh, height, *carried)
+    below, lower = clip(mesh, -height, *carried)
+    vertices = np.concatenate([above.vertices, below.vertices])
+    triangles = np.concatenate([above.triangles, below.triangles + len(above.vertices)])
+    # Vertices on the cut belong to one side for good: nudged apart, so that each takes its own colour.
+    upper[0] = upper[0] + np.array([0, 0, 1e-5], np.float32)
+    lower[0] = lower[0] - np.array([0, 0, 1e-5], np.float32)
+    return Mesh(vertices, triangles.astype(np.int32)), [
+        np.concatenate(pair) for pair in zip(upper, lower, strict=True)
+    ]
 
 
 def hair(figure: Figure) -> Garment | None:
@@ -180,10 +194,12 @@ def _scalp(body: BodyAsset) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
 def _below_neckline(reference: Points, head_share: NDArray, neckline: str) -> NDArray:
     """Return where the shirt is: positive, in arbitrary units that cross zero at its edge."""
     inside = (_COLLAR - head_share) * 0.2
-    if neckline == "v":
-        v = np.abs(reference[:, 1]) - _V_SLOPE * np.clip(reference[:, 2] - _V_TIP, 0, None)
-        front = reference[:, 0] > -0.055
-        inside = np.where(front, np.minimum(inside, v), inside)
+    if neckline == "scoop":
+        middle, width, height = _SCOOP
+        scoop = np.hypot(reference[:, 1] / width, (reference[:, 2] - middle) / height) - 1
+        front = np.clip((reference[:, 0] + 0.085) / 0.03, 0, 1)
+        lower = 0.05 * (scoop + 3 * (1 - front))
+        inside = -np.logaddexp(-150 * inside, -150 * lower) / 150  # a minimum without a corner
     return inside
 
 

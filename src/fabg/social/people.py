@@ -14,7 +14,7 @@ Colour = tuple[float, float, float]
 """Red, green, blue as a picture stores them (sRGB), 0..1."""
 
 HairStyle = Literal["none", "cropped", "short", "full", "long"]
-Neckline = Literal["crew", "v"]
+Neckline = Literal["crew", "scoop"]
 
 FIRST_REPORT_SEED = 1000
 """People below this seed are for fitting, those from it on for reports."""
@@ -36,7 +36,10 @@ _SHIRTS: tuple[Colour, ...] = (
     (0.16, 0.24, 0.42), (0.55, 0.13, 0.14), (0.13, 0.36, 0.25), (0.86, 0.85, 0.82), (0.13, 0.13, 0.15),
     (0.80, 0.58, 0.16), (0.40, 0.22, 0.46), (0.22, 0.52, 0.60), (0.52, 0.50, 0.48), (0.78, 0.42, 0.36),
 )  # fmt: skip
-_SPREAD = {"eye-spacing": 0.20, "eye-opening": 0.25, "mouth-place": 0.25, "chin-prominent": 0.25}
+_SPREAD = {
+    "eye-spacing": 0.20, "eye-opening": 0.25, "mouth-place": 0.25, "chin-prominent": 0.25,
+    "head-height": 0.20, "forehead-height": 0.22, "head-triangular": 0.22,
+}  # fmt: skip
 _DETAIL_SPREAD = 0.33
 _DETAIL_LIMIT = 0.85
 
@@ -147,7 +150,7 @@ def _drawn(seed: int) -> Person:
         shirt=_colour(np.array(shirt) + rng.normal(0, 0.04, 3)),
         trousers=_colour(np.array([0.16, 0.17, 0.21]) * rng.uniform(0.6, 1.6)),
         hair_style=_style(rng, male, age),
-        neckline="v" if rng.random() < 0.4 else "crew",
+        neckline="scoop" if rng.random() < 0.4 else "crew",
         brow_raise_m=float(np.clip(rng.normal(0, 0.0008), -0.0015, 0.0015)),
         brow_fullness=float(np.clip(rng.normal(0.85 + 0.3 * male, 0.15), 0.5, 1.5)),
         iris_radius_m=float(np.clip(rng.normal(0.00588, 0.00012), 0.0056, 0.0062)),

@@ -148,7 +148,7 @@ class Renderer:
             )  # fmt: skip
             raised = {hand.side.name.lower() for hand in actor.hands}
             cast.pieces += [
-                Piece(mesh, posed.trunk, softness=0.35, two_sided=True)
+                Piece(mesh, posed.trunk, softness=0.35)
                 for area, mesh in who.clothes.items()
                 if area not in raised
             ]
