@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 
 _LINES = (Path(__file__).parent / "requirements" / "runtime.txt").read_text().splitlines()
 REQUIREMENTS = [line.split("==")[0] for line in _LINES if line and not line.startswith("#")]
-NODES = ("camera", "face", "policy", "actuation", "robot_sim", "monitor")
+NODES = (
+    "camera", "depth", "face", "gaze", "emotion", "gesture", "policy", "actuation", "robot_sim", "monitor",
+)  # fmt: skip
 
 setup(
     name="fabg",
@@ -17,7 +19,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"fabg": ["py.typed", "**/*.html", "**/*.json"]},
+    package_data={"fabg": ["py.typed", "**/*.html", "**/*.css", "**/*.json"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/fabg"]),
         ("share/fabg", ["package.xml"]),

@@ -2,6 +2,7 @@
 
 ros2 launch fabg fabg.launch.py
 ros2 launch fabg fabg.launch.py source:=0 only:=camera,face
+ros2 launch fabg fabg.launch.py with:=gaze,gesture
 """
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
@@ -13,12 +14,16 @@ from fabg.ros.bringup import middleware_environment, require_packages, selected
 from launch import LaunchDescription
 
 
+def _names(context, argument):
+    text = LaunchConfiguration(argument).perform(context)
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _nodes(context):
     require_packages()
-    only = LaunchConfiguration("only").perform(context)
     source = LaunchConfiguration("source").perform(context)
     actions = []
-    for spec in selected([name.strip() for name in only.split(",")] if only else None):
+    for spec in selected(_names(context, "only") or None, also=_names(context, "with")):
         parameters = [str(spec.parameters)]
         if spec.name == "camera" and source:
             # As a text, whatever it looks like: "0" is a camera's name.
@@ -42,7 +47,10 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "only", default_value="", description="node names, comma separated; all when empty"
+                "only", default_value="", description="node names, comma separated; when empty the whole robot"
+            ),
+            DeclareLaunchArgument(
+                "with", default_value="", description="start these as well: depth, gaze, emotion, gesture"
             ),
             DeclareLaunchArgument(
                 "source", default_value="", description="camera: device, video, folder or `clip`"

@@ -14,7 +14,9 @@ import yaml
 from rich.console import Console
 
 from fabg import __version__
+from fabg.camera_cli import camera_app
 from fabg.errors import ConfigError, FabgError, UsageError
+from fabg.perceive.command import perceive
 
 app = typer.Typer(
     name="fabg",
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 evaluate = typer.Typer(help="Measure a part against ground truth.", no_args_is_help=True)
 app.add_typer(evaluate, name="eval")
+app.add_typer(camera_app, name="camera")
 
 _console = Console(stderr=True)
 
@@ -70,6 +73,9 @@ def demo(
     typer.echo(run_demo(input=input, out=out, seconds=seconds, hide_people=hide_people))
 
 
+app.command()(perceive)
+
+
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
@@ -91,6 +97,10 @@ def _overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
 def up(
     only: Annotated[str | None, typer.Option(help="Start these nodes only, comma separated.")] = None,
     without: Annotated[str | None, typer.Option(help="Leave these nodes out, comma separated.")] = None,
+    with_: Annotated[
+        str | None,
+        typer.Option("--with", help="Start these as well: depth, gaze, emotion, gesture; comma separated."),
+    ] = None,
     input: Annotated[
         str | None, typer.Option("--input", "-i", help="Camera source; same as --set camera.source=...")
     ] = None,
@@ -102,6 +112,9 @@ def up(
     ] = None,
 ) -> None:
     """Bring up the graph and keep it up until Ctrl-C.
+
+    Perception of gaze, emotion, gestures and depth is started when asked for:
+    `fabg up --with gaze,gesture`, or alone with `fabg up --only camera,face,gaze`.
 
     A node that dies is started again with growing back-off. The same graph comes up with
     `ros2 launch fabg fabg.launch.py` on a ROS 2 distribution.
@@ -118,7 +131,11 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with Graph(
-        only=_names(only), without=_names(without) or (), overrides=overrides, log_dir=log_dir
+        only=_names(only),
+        without=_names(without) or (),
+        also=_names(with_) or (),
+        overrides=overrides,
+        log_dir=log_dir,
     ) as graph:
         names = ", ".join(spec.name for spec in graph.specs)
         _console.print(f"[bold]fabg[/] is up: {names}. Ctrl-C ends it.")
@@ -190,6 +207,31 @@ def robot_face(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=2) + "\n")
     Console().print(render(result))
+
+
+@evaluate.command("perception")
+def perception(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with tables and plots into this folder.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A fraction of the pictures: about a minute instead of many.")
+    ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(help="These parts only, comma separated: found, pose, gaze, expression, ..."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="First person, and seed of all else; 1000 or more.")] = 1000,
+) -> None:
+    """How accurate is perception? Render people of whom all is known, and let the real models read them.
+
+    Nothing was fitted on the people of this evaluation. Prints a table of every quantity with its
+    target; missed targets are marked. Status 0 says that it ran, not that all targets are met.
+    """
+    from fabg.evaluation.perception import evaluate_perception
+
+    evaluate_perception(quick=quick, only=_names(only), seed=seed, json_file=json_file, report=report)
 
 
 def main() -> None:

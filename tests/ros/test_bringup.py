@@ -18,17 +18,27 @@ def test_selection_keeps_the_order_of_the_graph():
         "camera",
         "face",
     ]
-    assert selected() == GRAPH
+
+
+def test_optional_nodes_start_when_they_are_named():
+    usual = [s.name for s in selected()]
+    assert usual == ["camera", "face", "policy", "actuation", "robot_sim", "monitor"]
+    more = [s.name for s in selected(also=["gesture", "gaze"])]
+    assert more == ["camera", "face", "gaze", "gesture", "policy", "actuation", "robot_sim", "monitor"]
+    assert [s.name for s in selected(["gaze", "face"])] == ["face", "gaze"]
+    assert "gaze" not in [s.name for s in selected(also=["gaze"], without=["gaze"])]
+    with pytest.raises(ConfigError, match="'gazes'"):
+        selected(also=["gazes"])
 
 
 def test_unknown_nodes_are_refused_with_what_is_known():
-    with pytest.raises(ConfigError, match="'faces'.*camera, face"):
+    with pytest.raises(ConfigError, match="'faces'.*camera, depth, face"):
         selected(["faces"])
 
 
 def test_every_node_has_its_executable_and_parameters():
-    declared = re.search(r"NODES = \((.*?)\)", (checkout_dir() / "setup.py").read_text()).group(1)
-    assert [name.strip(' "') for name in declared.split(",")] == [s.name for s in GRAPH]
+    declared = re.search(r"NODES = \((.*?)\)", (checkout_dir() / "setup.py").read_text(), re.DOTALL).group(1)
+    assert re.findall(r'"(\w+)"', declared) == [s.name for s in GRAPH]
     for spec in GRAPH:
         assert spec.parameters.is_file()
 

@@ -20,10 +20,19 @@ from fabg.ros.supervisor import RestartPolicy, Supervisor
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node of the graph: module ``fabg.nodes.<name>``, parameters ``config/<name>.yaml``."""
+    """One node of the graph: module ``fabg.nodes.<name>``, parameters ``config/<name>.yaml``.
+
+    Attributes
+    ----------
+    name, purpose
+        What it is called, and what it is for.
+    optional
+        Started only when asked for: the robot moves without it, and two cores are soon busy.
+    """
 
     name: str
     purpose: str
+    optional: bool = False
 
     @property
     def module(self) -> str:
@@ -43,14 +52,18 @@ class NodeSpec:
 
 GRAPH: tuple[NodeSpec, ...] = (
     NodeSpec("camera", "images from a device, a video or a folder"),
+    NodeSpec("depth", "distances by matching two cameras", optional=True),
     NodeSpec("face", "faces, blendshapes and head poses"),
+    NodeSpec("gaze", "who looks at whom, and how engaged people are", optional=True),
+    NodeSpec("emotion", "what faces express", optional=True),
+    NodeSpec("gesture", "hands and what they say", optional=True),
     NodeSpec("policy", "what to express"),
     NodeSpec("actuation", "safe servo commands"),
     NodeSpec("robot_sim", "the simulated robot"),
     NodeSpec("monitor", "where the time goes"),
 )
 
-_IMPORTS = ("av", "cv2", "mediapipe", "mujoco", "rich", "ruckig", "yaml")
+_IMPORTS = ("ai_edge_litert", "av", "cv2", "mediapipe", "mujoco", "rich", "ruckig", "yaml")
 
 
 def require_packages() -> None:
@@ -74,8 +87,10 @@ Overrides = Mapping[str, Mapping[str, Any]]
 """Parameter values by node name."""
 
 
-def selected(only: Iterable[str] | None = None, without: Iterable[str] = ()) -> tuple[NodeSpec, ...]:
-    """Return the nodes to start.
+def selected(
+    only: Iterable[str] | None = None, without: Iterable[str] = (), also: Iterable[str] = ()
+) -> tuple[NodeSpec, ...]:
+    """Return the nodes to start: those named in `only`, or all but the optional ones; and those in `also`.
 
     Raises
     ------
@@ -83,10 +98,12 @@ def selected(only: Iterable[str] | None = None, without: Iterable[str] = ()) -> 
         For a name that is not in the graph.
     """
     known = [spec.name for spec in GRAPH]
-    for name in (*(only or ()), *without):
+    only, without, also = None if only is None else [*only], [*without], [*also]
+    for name in (*(only or ()), *without, *also):
         if name not in known:
             raise ConfigError(f"there is no node {name!r}: expected some of {', '.join(known)}")
-    wanted = set(known if only is None else only) - set(without)
+    basis = [spec.name for spec in GRAPH if not spec.optional] if only is None else only
+    wanted = {*basis, *also} - {*without}
     return tuple(spec for spec in GRAPH if spec.name in wanted)
 
 
@@ -131,8 +148,8 @@ class Graph:
 
     Parameters
     ----------
-    only, without
-        Node names to start, or to leave out.
+    only, without, also
+        Node names to start, to leave out, or to start beside the others.
     overrides
         Parameter values by node name, over those of ``config/*.yaml``.
     environment
@@ -146,6 +163,7 @@ class Graph:
         *,
         only: Iterable[str] | None = None,
         without: Iterable[str] = (),
+        also: Iterable[str] = (),
         overrides: Overrides | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str, str], None] | None = None,
@@ -154,7 +172,7 @@ class Graph:
         policy: RestartPolicy = RestartPolicy(),
     ) -> None:
         require_packages()
-        self.specs = selected(only, without)
+        self.specs = selected(only, without, also)
         overrides = overrides or {}
         selected(overrides)  # refuses names that are not in the graph
         self._scratch = tempfile.TemporaryDirectory(prefix="fabg-")
