@@ -54,7 +54,7 @@ def perceive(
         int, typer.Option(min=1, max=10, help="People followed at once.", rich_help_panel="Perception")
     ] = 4,
     max_hands: Annotated[
-        int, typer.Option(min=1, max=10, help="Hands followed at once.", rich_help_panel="Perception")
+        int, typer.Option(min=1, max=8, help="Hands followed at once.", rich_help_panel="Perception")
     ] = 4,
     fov_deg: Annotated[
         float,
@@ -97,12 +97,15 @@ def perceive(
         bool, typer.Option("--landmarks", help="Also store 478 points a face.", rich_help_panel="Output")
     ] = False,
 ) -> None:
-    """See people in a video, a folder of pictures or a camera: faces, gaze, emotion, hands. Needs no ROS.
+    """See people in a video, a folder or a camera: faces, gaze, emotion, hands.
 
-    Writes perceive.mp4 (annotated), faces.parquet, hands.parquet and images.parquet (every measurement, with
-    stamps), plots, summary.json and report.html. Files are worked through as fast as this machine can, all
-    images; a camera runs until Ctrl-C or --seconds. Ctrl-C ends a run early and keeps what was done. The last
-    line printed is the report's path.
+    Writes perceive.mp4 (annotated), faces.parquet, hands.parquet and
+    images.parquet (every measurement, with stamps), plots, summary.json and
+    report.html. Needs no ROS. Files are worked through image by image, as
+    fast as this machine can; a camera runs until Ctrl-C or --seconds.
+
+    Ctrl-C ends a run early and keeps what was done. The last line printed is
+    the report's path.
     """
     from fabg.perceive.run import run_perceive
 

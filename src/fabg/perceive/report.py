@@ -9,6 +9,8 @@ from typing import Any
 from fabg import page
 from fabg.perceive.summary import told
 
+_GAP = '<p style="margin: 12px 0"></p>'
+
 
 def write_report(
     summary: Mapping[str, Any], folder: Path, *, plots: Sequence[tuple[str, Path]], video: Path | None
@@ -34,23 +36,22 @@ def write_report(
         '<p class="soft">Shares are of the time in which the person was seen; ± is the standard deviation over time, '
         "not an error.</p>",
         page.table(
-            (
-                "id",
-                "seen, s",
-                "images",
-                "distance, m",
-                "head yaw",
-                "head pitch",
-                "looks at",
-                "engagement",
-                "blinks/min",
-            ),
+            ("id", "seen, s", "images", "distance, m", "head yaw", "head pitch", "blinks/min"),
             map(_person, people),
             empty="no face was seen",
         ),
     ]
+    if any("looks_at" in person for person in people):
+        body += [
+            _GAP,
+            page.table(
+                ("id", "looks at", "engagement"),
+                [_attention(person) for person in people if "looks_at" in person],
+            ),
+        ]
     if any("emotion" in person for person in people):
         body += [
+            _GAP,
             page.table(
                 ("id", "emotion", "smile", "surprise", "valence", "arousal"),
                 [_affect(person) for person in people if "emotion" in person],
@@ -119,10 +120,12 @@ def _person(person: Mapping[str, Any]) -> Sequence[str]:
         _spread(person.get("distance_m"), 2),
         _spread(person.get("head_yaw_deg"), 0, "°"),
         _spread(person.get("head_pitch_deg"), 0, "°"),
-        told(person["looks_at"]) if "looks_at" in person else "-",
-        told(person["engagement"]) if "engagement" in person else "-",
         f"{person['blinks']['per_minute']:.0f}" if "blinks" in person else "-",
     )
+
+
+def _attention(person: Mapping[str, Any]) -> Sequence[str]:
+    return person["id"], told(person["looks_at"]), told(person["engagement"], 4)
 
 
 def _affect(person: Mapping[str, Any]) -> Sequence[str]:
