@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabg.perception.association import Track, assign
+from fabg.perception.association import MAX_BLIND, Track, assign
 from fabg.perception.types import Roi
 
 
@@ -24,7 +24,7 @@ def walked(name: str, xs: list[float], dt: float = 0.04) -> Track:
     """A track whose face was at the places `xs`, one image every `dt` from 0 s on."""
     track = Track(name, at(xs[0]), 0.0)
     for i, x in enumerate(xs[1:], 1):
-        track.hit(at(x), i * dt)
+        track.hit(Seen(at(x)), i * dt)
     return track
 
 
@@ -54,13 +54,13 @@ def test_a_hit_forgets_misses():
     track.miss()
     track.miss()
     assert track.misses == 2
-    track.hit(at(101), 0.2)
+    track.hit(Seen(at(101)), 0.2)
     assert track.misses == 0
 
 
 def test_equal_stamps_give_no_infinite_speed():
     track = Track("a", at(100), 1.0)
-    track.hit(at(150), 1.0)
+    track.hit(Seen(at(150)), 1.0)
     assert all(map(math.isfinite, track.predicted(1.5).center))
 
 
@@ -69,6 +69,38 @@ def test_too_far_or_of_another_size_is_another_face():
     assert track.cost(at(100 + 81), 0.08) == math.inf
     assert track.cost(at(100, size=180), 0.08) == math.inf
     assert math.isfinite(track.cost(at(130, size=120), 0.08))
+
+
+def test_who_is_hidden_may_come_back_larger_than_who_is_followed_can_become():
+    followed, hidden = walked("followed", [100, 100]), walked("hidden", [100, 100])
+    for _ in range(MAX_BLIND + 1):
+        hidden.miss()
+    assert hidden.hidden and not followed.hidden
+    assert followed.cost(at(100, size=150), 0.2) == math.inf
+    assert math.isfinite(hidden.cost(at(100, size=150), 0.2))
+
+
+def test_a_face_has_no_reading_while_it_is_missed():
+    track = walked("a", [100, 101])
+    assert track.reading == Seen(at(101))
+    track.miss()
+    assert track.reading is None
+
+
+def test_looks_decide_where_place_does_not():
+    one, other = walked("one", [100, 100]), walked("other", [102, 102])
+    seen = [Seen(at(101)), Seen(at(103))]
+    unlike = {("one", 101): 1.0, ("other", 103): 1.0}
+    pairs = assign([one, other], seen, 0.08, lambda t, face: unlike.get((t.id, face.roi.center[0]), 0.0))
+    assert {track.id: face.roi.center[0] for track, face in pairs} == {"one": 103, "other": 101}
+
+
+def test_looks_are_not_asked_where_nobody_else_claims_the_face():
+    def asked(*_):
+        raise AssertionError("appearance was looked at")
+
+    one, other = walked("one", [100, 100]), walked("other", [500, 500])
+    assert len(assign([one, other], [Seen(at(101)), Seen(at(499))], 0.08, asked)) == 2
 
 
 def test_crossing_faces_keep_their_names():

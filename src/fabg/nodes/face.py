@@ -19,6 +19,7 @@ from fabg.perception.face import FaceTracker, FaceTrackerConfig
 from fabg.perception.pose import Camera
 from fabg.perception.types import Faces, Frame
 from fabg.ros import humans
+from fabg.ros.depth import DepthInput
 from fabg.ros.image import ImageConverter
 from fabg.ros.node import LATCHED, NEWEST_ONLY, FabgNode, run
 from fabg.ros.params import param
@@ -26,46 +27,38 @@ from fabg.ros.time import seconds
 from fabg.ros.transforms import DYNAMIC
 
 _Core = FaceTrackerConfig
+_FUTURE_S = 0.1
+"""Clocks of two machines may differ by this much before it is worth a warning."""
+
+
+def _live(default: Any, doc: str, low: float | None = None, high: float | None = None) -> Any:
+    return param(default, doc, low=low, high=high, live=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceNodeConfig:
     """Parameters of the face node; most are those of `fabg.perception.face.FaceTrackerConfig`."""
 
-    max_faces: int = param(_Core.max_faces, "how many faces are followed at once", low=1, high=10, live=True)
-    detect_every: int = param(
-        _Core.detect_every, "images between two looks at the whole image", low=1, high=10_000, live=True
+    max_faces: int = _live(_Core.max_faces, "how many faces are followed at once", 1, 10)
+    detect_every: int = _live(_Core.detect_every, "images between two looks at the whole image", 1, 10_000)
+    keep_lost_s: float = _live(_Core.keep_lost_s, "how long a hidden face keeps its place, s", 0.0, 60.0)
+    recognise: bool = _live(_Core.recognise, "whether appearance tells people apart and knows them again")
+    remember_s: float = _live(_Core.remember_s, "how long who has left is remembered, s", 0.0, 3600.0)
+    detection_score: float = _live(_Core.detection_score, "lowest detector score of a face", 0.05, 1.0)
+    detection_side_px: int = _live(
+        _Core.detection_side_px, "longer side of the image for the detector, px", 64, 8192
     )
-    keep_lost_s: float = param(
-        _Core.keep_lost_s, "how long a hidden face keeps its id, s", low=0.0, high=60.0, live=True
+    min_face_px: float = _live(_Core.min_face_px, "smaller faces are not read, px", 1.0, 4096.0)
+    crop_scale: float = _live(
+        _Core.crop_scale, "side of the landmarker's crop relative to the face", 1.1, 4.0
     )
-    detection_score: float = param(
-        _Core.detection_score, "lowest detector score of a face", low=0.05, high=1.0, live=True
-    )
-    detection_side_px: int = param(
-        _Core.detection_side_px, "longer side of the image for the detector, px", low=64, high=8192, live=True
-    )
-    min_face_px: float = param(
-        _Core.min_face_px, "smaller faces are not read, px", low=1.0, high=4096.0, live=True
-    )
-    crop_scale: float = param(
-        _Core.crop_scale, "side of the landmarker's crop relative to the face", low=1.1, high=4.0, live=True
-    )
-    max_crop_px: int = param(
-        _Core.max_crop_px, "larger crops are reduced to this side, px", low=64, high=4096, live=True
-    )
-    horizontal_fov_deg: float = param(
-        _Core.horizontal_fov_deg,
-        "field of view while no camera_info has come, degrees",
-        low=1.0,
-        high=179.0,
-        live=True,
+    max_crop_px: int = _live(_Core.max_crop_px, "larger crops are reduced to this side, px", 64, 4096)
+    horizontal_fov_deg: float = _live(
+        _Core.horizontal_fov_deg, "field of view while no camera_info has come, degrees", 1.0, 179.0
     )
     threads: int = param(_Core.threads, "threads of OpenCV; 0 leaves its setting alone", low=0, high=256)
     id_prefix: str = param("", "first letters of every id; empty: letters that differ at each start")
-    stale_after_s: float = param(
-        1.0, "without an image for this long nobody is tracked, s", low=0.1, high=60.0, live=True
-    )
+    stale_after_s: float = _live(1.0, "without an image for this long nobody is tracked, s", 0.1, 60.0)
 
     def __post_init__(self) -> None:
         self.tracker()
@@ -91,6 +84,7 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         self._tracker = self._open.enter_context(FaceTracker(self.config.tracker(self._prefix)))
         self._converter = ImageConverter()
         self._calibration: tuple[Camera, int] | None = None
+        self._depth = DepthInput(self)
         self._topics = humans.FaceTopics(self, self._converter)
         self._open.callback(self._topics.keep, ())
         self._last_image_s = time.monotonic()
@@ -127,7 +121,9 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         received_s = self.now_s()
         header = message.header
         try:
-            frame = Frame(self._converter.to_rgb(message), seconds(header.stamp))
+            stamp_s, size = seconds(header.stamp), (message.width, message.height)
+            depth = self._depth.at(stamp_s, size=size)
+            frame = Frame(self._converter.to_rgb(message), stamp_s, depth)
             self._tracker.camera = self._camera(message.width)
             faces = self._tracker.update(frame)
         except InputError as error:
@@ -139,7 +135,19 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         self.health.count("images")
         self.health.values["faces"] = str(len(faces.faces))
         self.health.values["detector_runs"] = str(self._tracker.detector_runs)
+        self.health.values["embedding_runs"] = str(self._tracker.embedding_runs)
+        self._explain(stamp_s - received_s)
         self.finished(header.stamp, received_s)
+
+    def _explain(self, ahead_s: float) -> None:
+        """Say in the diagnostics what is odd about the last image."""
+        trouble = list(self._tracker.trouble)
+        if ahead_s > _FUTURE_S:
+            trouble.append(f"stamp lies {ahead_s:.3g} s in the future")
+        if trouble:
+            self.health.warn("image", "; ".join(trouble))
+        else:
+            self.health.clear("image")
 
     def _camera(self, width: int) -> Camera | None:
         if self._calibration is None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fabg.perception.roi import moved, size_of
 from fabg.perception.types import Roi
+
+if TYPE_CHECKING:
+    from fabg.perception.landmark import Reading
+    from fabg.perception.portrait import Portrait
 
 _COAST_S = 0.2
 """Time constant with which the motion of a hidden face is forgotten."""
@@ -15,7 +19,10 @@ _MAX_SHIFT = 0.8
 """A face moves at most this part of its size between two images, ..."""
 _MAX_SHIFT_LOST = 1.2
 """... and at most this while hidden."""
-_MAX_RATIO = 1.7
+_MAX_RATIO, _MAX_RATIO_LOST = 1.35, 1.7
+"""The same for its size, which hardly changes from one image to the next."""
+MAX_BLIND = 2
+"""A face that is missed in more images than this is hidden: it has to be found anew."""
 _LOST_PENALTY = 0.5
 """A face that is followed has the better claim than one that is lost."""
 
@@ -26,7 +33,7 @@ class Track:
     Parameters
     ----------
     id
-        Its name.
+        Its name; empty while it is not decided whose face it is.
     roi
         Where it was found, px.
     clock_s
@@ -40,20 +47,39 @@ class Track:
         self.misses = 0
         self.unconfirmed = 0
         self.confidence = 0.0
+        self.reading: Reading | None = None
+        """What was read in this image; None while the face is hidden."""
+        self.portrait: Portrait | None = None
+        """What the person looks like, as far as it is known."""
+        self.born_s = clock_s
+        self.asked_s = -math.inf
+        """When the portrait was last compared, s."""
+        self.doubted = False
+        """True from a crossing or a disappearance until the portrait has been compared."""
+        self.suspects: set[str] = set()
+        """Who else it could be."""
+        self.denials = 0
         self._velocity = (0.0, 0.0)
 
-    def hit(self, roi: Roi, clock_s: float) -> None:
+    @property
+    def hidden(self) -> bool:
+        """True when the face has been missed for longer than a glitch."""
+        return self.misses > MAX_BLIND
+
+    def hit(self, reading: Reading, clock_s: float) -> None:
         """Note that the face was seen: its place and motion, and no more misses."""
+        roi = reading.roi
         elapsed = clock_s - self.seen_s
         if elapsed > 0:
             (x0, y0), (x1, y1) = self.roi.center, roi.center
             new = ((x1 - x0) / elapsed, (y1 - y0) / elapsed)
             self._velocity = (0.5 * (self._velocity[0] + new[0]), 0.5 * (self._velocity[1] + new[1]))
-        self.roi, self.seen_s, self.misses = roi, clock_s, 0
+        self.roi, self.seen_s, self.misses, self.reading = roi, clock_s, 0, reading
 
     def miss(self) -> None:
         """Note that the face was not seen."""
         self.misses += 1
+        self.reading = None
 
     def predicted(self, clock_s: float) -> Roi:
         """Return where the face should be: motion goes on, but dies away."""
@@ -66,7 +92,8 @@ class Track:
         size, other = size_of(self.roi), size_of(roi)
         ratio = max(size, other) / max(min(size, other), 1e-6)
         shift = self._distance(roi, clock_s) / max(size, other, 1e-6)
-        if ratio > _MAX_RATIO or shift > (_MAX_SHIFT_LOST if self.misses else _MAX_SHIFT):
+        max_ratio = _MAX_RATIO_LOST if self.hidden else _MAX_RATIO
+        if ratio > max_ratio or shift > (_MAX_SHIFT_LOST if self.misses else _MAX_SHIFT):
             return math.inf
         return shift + math.log(ratio) + (_LOST_PENALTY if self.misses else 0.0)
 
@@ -98,22 +125,31 @@ class HasRoi(Protocol):
 F = TypeVar("F", bound=HasRoi)
 
 
-def assign(tracks: Sequence[Track], faces: Sequence[F], clock_s: float) -> list[tuple[Track, F]]:
+def assign(
+    tracks: Sequence[Track],
+    faces: Sequence[F],
+    clock_s: float,
+    looks: Callable[[Track, F], float] | None = None,
+) -> list[tuple[Track, F]]:
     """Return pairs of tracks and faces, each at most once, the cheapest pair first.
 
     Greedy: with a handful of faces, gates below one face's size and motion predicted, the best pair
-    is right, and a wrong one cannot be mended by shuffling the rest.
+    is right, and a wrong one cannot be mended by shuffling the rest. Where several tracks claim one
+    face, `looks` adds what appearance costs each pair.
     """
+    costs = [[track.cost(face.roi, clock_s) for face in faces] for track in tracks]
+    contested = any(sum(map(math.isfinite, column)) > 1 for column in zip(*costs, strict=True))
     priced = [
-        (track.cost(face.roi, clock_s), i, j)
-        for i, track in enumerate(tracks)
-        for j, face in enumerate(faces)
+        (cost + (looks(tracks[i], faces[j]) if looks and contested else 0.0), i, j)
+        for i, row in enumerate(costs)
+        for j, cost in enumerate(row)
+        if math.isfinite(cost)
     ]
     pairs: list[tuple[Track, F]] = []
     used_tracks: set[int] = set()
     used_faces: set[int] = set()
-    for cost, i, j in sorted(priced):
-        if math.isfinite(cost) and i not in used_tracks and j not in used_faces:
+    for _, i, j in sorted(priced):
+        if i not in used_tracks and j not in used_faces:
             used_tracks.add(i)
             used_faces.add(j)
             pairs.append((tracks[i], faces[j]))

@@ -2,7 +2,7 @@
 
 A face is found once by a detector; from then on the crop for the landmarks comes from the landmarks of
 the image before, and the detector looks again only every few images, when a face was lost, or while
-nobody is there.
+nobody is there. Place and motion say which face is whose; where they do not, `identity` does.
 """
 
 from __future__ import annotations
@@ -17,17 +17,24 @@ from numpy.typing import NDArray
 
 from fabg.errors import ConfigError, InputError
 from fabg.perception.association import Track, assign
+from fabg.perception.depth import with_depth
 from fabg.perception.detect import MIN_IMAGE_PX, Detection, FaceDetector
+from fabg.perception.embedding import Embedder, FaceEmbedder
+from fabg.perception.identity import Recogniser
 from fabg.perception.landmark import Landmarker, Reading
 from fabg.perception.pose import Camera, head_pose
 from fabg.perception.roi import overlap, size_of, square, visible_fraction
-from fabg.perception.types import Face, Faces, Frame, Roi
+from fabg.perception.trouble import image_trouble
+from fabg.perception.types import Depth, Face, Faces, Frame, Roi
 
 _SAME_FACE_OVERLAP = 0.4
 _NOMINAL_INTERVAL_S = 1 / 30
 _MAX_UNCONFIRMED = 3
 """So often in a row the detector may miss a face that the landmarker still reads."""
 _MIN_VISIBLE = 0.3
+_PEOPLE_REMEMBERED = 20
+_SEARCH_S, _SEARCH_EVERY = 10.0, 5
+"""So long, and every so many images, the detector looks for somebody who has gone out of sight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,11 @@ class FaceTrackerConfig:
     detect_every
         Images between two looks at the whole image while all is well, >= 1.
     keep_lost_s
-        How long a face that is hidden keeps its id, s.
+        How long a face that is hidden keeps its id by its place alone, s.
+    recognise
+        Whether appearance tells people apart and gives returning ones their id back.
+    remember_s
+        How long somebody who has left is remembered, s; at most twenty people are.
     detection_score
         Lowest detector score of a face, 0..1.
     detection_side_px
@@ -68,6 +79,8 @@ class FaceTrackerConfig:
     max_faces: int = 4
     detect_every: int = 25
     keep_lost_s: float = 1.0
+    recognise: bool = True
+    remember_s: float = 60.0
     detection_score: float = 0.6
     detection_side_px: int = 640
     min_face_px: float = 20.0
@@ -82,6 +95,7 @@ class FaceTrackerConfig:
             "max_faces": (1, 10),
             "detect_every": (1, 10_000),
             "keep_lost_s": (0.0, 60.0),
+            "remember_s": (0.0, 3600.0),
             "detection_score": (0.05, 1.0),
             "detection_side_px": (64, 8192),
             "min_face_px": (1.0, 4096.0),
@@ -107,8 +121,8 @@ class FaceTracker:
     ----------
     config
         How faces are found and followed.
-    detector, landmarker
-        Models to use instead of YuNet and MediaPipe's FaceLandmarker; the tracker closes them.
+    detector, landmarker, embedder
+        Models to use instead of YuNet, MediaPipe's FaceLandmarker and SFace; the tracker closes them.
 
     Raises
     ------
@@ -119,7 +133,7 @@ class FaceTracker:
     -----
     Stamps should rise. An image whose stamp does not is worked through like any other and counts as
     1/30 s later than the one before, so that a video that starts over breaks no track; after a gap
-    longer than ``keep_lost_s`` every face is a new one.
+    longer than ``keep_lost_s`` every face is one that has to be recognised, or a new one.
     """
 
     def __init__(
@@ -128,6 +142,7 @@ class FaceTracker:
         *,
         detector: FaceDetector | None = None,
         landmarker: Landmarker | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         self._config = config or FaceTrackerConfig()
         if self._config.threads:
@@ -136,11 +151,16 @@ class FaceTracker:
         """Calibration of the images to come; None takes the configured field of view."""
         self.detector_runs = 0
         """How often the detector has looked at a whole image."""
+        self.trouble: tuple[str, ...] = ()
+        """What was wrong with the last image, in words; empty when nothing was."""
         self._detector = detector or FaceDetector()
         self._landmarker = landmarker or Landmarker(max_crop_px=self._config.max_crop_px)
+        self._embedder = embedder
+        self._recogniser = Recogniser(None, self._new_id, capacity=_PEOPLE_REMEMBERED)
         self.configure(self._config)
         self._tracks: list[Track] = []
         self._born = 0
+        self._left_out = 0
         self._since_detection = 0
         self._stamp_s: float | None = None
         self._clock_s = 0.0
@@ -153,12 +173,20 @@ class FaceTracker:
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids of all faces that are followed, hidden ones included."""
-        return tuple(track.id for track in self._tracks)
+        return tuple(track.id for track in self._tracks if track.id)
+
+    @property
+    def embedding_runs(self) -> int:
+        """How often the identity model has looked at a face."""
+        return self._recogniser.runs
 
     def configure(self, config: FaceTrackerConfig) -> None:
         """Take another configuration from the next image on; tracks and ids stay."""
         if config.threads and config.threads != self._config.threads:
             cv2.setNumThreads(config.threads)
+        if config.recognise and self._embedder is None:
+            self._embedder = FaceEmbedder()
+        self._recogniser.configure(self._embedder if config.recognise else None, config.remember_s)
         self._config = config
         self._detector.score, self._detector.max_side_px = config.detection_score, config.detection_side_px
         self._landmarker.max_crop_px = config.max_crop_px
@@ -176,50 +204,74 @@ class FaceTracker:
     def update(self, frame: Frame) -> Faces:
         """Return the faces of one image, the longest known first.
 
+        A face whose owner is not decided yet is left out, for 0.4 s at most.
+
         Raises
         ------
         InputError
-            When the image is not (height, width, 3) uint8, the stamp is not finite, or a model fails.
+            When the image is not (height, width, 3) uint8, the depth not (height, width), the stamp not
+            finite, or a model fails.
             The tracks are as before then.
         """
         image = _checked(frame)
         height, width = image.shape[:2]
-        self._advance(frame.stamp_s)
+        trouble = [self._advance(frame.stamp_s), image_trouble(image)]
+        self._recogniser.begin(image, self._clock_s)
         if min(height, width) < MIN_IMAGE_PX:
-            self._forget_old()
-            return Faces(frame.stamp_s, (width, height), ())
-        seen = self._follow(image)
-        if self._should_detect():
-            self._detect(image, seen)
+            for track in self._tracks:
+                track.miss()
+        else:
+            self._follow(image)
+            if self._should_detect():
+                self._detect(image)
+            self._recogniser.look(self._tracks, self._clock_s)
+            if self._left_out:
+                wanted = self._config.max_faces
+                trouble.append(f"{wanted + self._left_out} faces, more than max_faces ({wanted})")
+        self.trouble = tuple(text for text in trouble if text)
         self._forget_old()
         camera = self.camera or Camera.from_fov(width, height, self._config.horizontal_fov_deg)
-        faces = (_face(track, seen[track.id], camera) for track in self._tracks if track.id in seen)
+        faces = (_face(track, camera, frame.depth) for track in self._tracks)
         return Faces(frame.stamp_s, (width, height), tuple(face for face in faces if face is not None))
 
-    def _advance(self, stamp_s: float) -> None:
+    def _advance(self, stamp_s: float) -> str | None:
         step = _NOMINAL_INTERVAL_S if self._stamp_s is None else stamp_s - self._stamp_s
         self._stamp_s = stamp_s
         self._clock_s += step if step > 0 else _NOMINAL_INTERVAL_S
         if step > self._config.keep_lost_s:
+            for track in self._tracks:
+                self._recogniser.retire(track)
             self._tracks.clear()
+        if step > 0:
+            return None
+        return "two images have one stamp" if step == 0 else f"stamps run backwards (by {-step:.3g} s)"
 
-    def _follow(self, image: NDArray[np.uint8]) -> dict[str, Reading]:
-        """Read each known face where it should be now; return the readings by id."""
+    @property
+    def _seen(self) -> list[Track]:
+        return [track for track in self._tracks if track.reading is not None]
+
+    def _follow(self, image: NDArray[np.uint8]) -> None:
+        """Read each known face where it should be now."""
         readings: list[Reading] = []
         for track in self._tracks:
-            readings += self._read(image, track.predicted(self._clock_s))
-        readings = _distinct(readings)
-        found = {id(track): reading for track, reading in assign(self._tracks, readings, self._clock_s)}
-        seen: dict[str, Reading] = {}
+            if not track.hidden:
+                readings += self._read(image, track.predicted(self._clock_s))
+        pairs = assign(self._tracks, _distinct(readings), self._clock_s, self._recogniser.cost)
+        # Who was out of sight and may be somebody else is left to the detector, which asks who it is.
+        found = {
+            id(track): reading
+            for track, reading in pairs
+            if not (track.hidden or (track.misses and self._recogniser.unlike(track, reading)))
+        }
+        seen = 0
         for track in self._tracks:
             reading = found.get(id(track))
             # The longest known have the first claim when a hidden face comes back, or fewer are wanted.
-            if reading is None or len(seen) == self._config.max_faces:
+            if reading is None or seen == self._config.max_faces:
                 track.miss()
             else:
-                track.hit(reading.roi, self._clock_s)
-                seen[track.id] = reading
-        return seen
+                track.hit(reading, self._clock_s)
+                seen += 1
 
     def _read(self, image: NDArray[np.uint8], roi: Roi) -> list[Reading]:
         height, width = image.shape[:2]
@@ -231,66 +283,72 @@ class FaceTracker:
 
     def _should_detect(self) -> bool:
         self._since_detection += 1
-        all_well = bool(self._tracks) and not any(track.misses for track in self._tracks)
-        return not all_well or self._since_detection >= self._config.detect_every
+        if not self._tracks or any(track.misses for track in self._tracks):
+            return True
+        every = self._config.detect_every
+        if self._recogniser.gallery.left_since(self._clock_s - _SEARCH_S):
+            every = min(every, _SEARCH_EVERY)
+        return self._since_detection >= every
 
-    def _detect(self, image: NDArray[np.uint8], seen: dict[str, Reading]) -> None:
+    def _detect(self, image: NDArray[np.uint8]) -> None:
         """Look at the whole image; confirm what is followed, find again what was lost, add the new."""
         self._since_detection = 0
         self.detector_runs += 1
-        detections = self._detector.detect(image)
         unknown, confirmed = [], set()
-        for detection in detections:
-            if (known := self._confirm(detection, seen)) is None:
+        for detection in self._detector.detect(image):
+            if (known := self._confirm(detection)) is None:
                 unknown.append(detection)
             else:
-                confirmed.add(known)
-        for track in self._tracks:
-            if track.id in seen and track.id not in confirmed:
+                confirmed.add(id(known))
+        for track in self._seen:
+            if id(track) not in confirmed:
                 track.unconfirmed += 1
                 if track.unconfirmed > _MAX_UNCONFIRMED:
-                    del seen[track.id]
                     track.miss()
+        self._left_out = 0
         for detection in unknown:
-            if len(seen) >= self._config.max_faces:
-                break
-            self._adopt(image, detection, seen)
+            if len(self._seen) < self._config.max_faces:
+                self._adopt(image, detection)
+            else:
+                self._left_out += 1
 
-    def _confirm(self, detection: Detection, seen: dict[str, Reading]) -> str | None:
-        """Note the detection on the track that sees the same face; return its id, None for a new face."""
-        for track in self._tracks:
-            if track.id in seen and overlap(track.roi, detection.roi) > _SAME_FACE_OVERLAP:
+    def _confirm(self, detection: Detection) -> Track | None:
+        """Note the detection on the track that sees the same face; return it, None for a new face."""
+        for track in self._seen:
+            if overlap(track.roi, detection.roi) > _SAME_FACE_OVERLAP:
                 track.confidence = detection.score
                 track.unconfirmed = 0
-                return track.id
+                return track
         return None
 
-    def _adopt(self, image: NDArray[np.uint8], detection: Detection, seen: dict[str, Reading]) -> None:
+    def _adopt(self, image: NDArray[np.uint8], detection: Detection) -> None:
         """Give a detected face to a lost track that fits, or to a new one."""
         if size_of(detection.roi) < self._config.min_face_px:
             return
-        taken = [reading.roi for reading in seen.values()]
+        taken = [track.roi for track in self._seen]
         for reading in self._read(image, detection.roi):
             same = overlap(reading.roi, detection.roi) > _SAME_FACE_OVERLAP
             if not same or any(overlap(reading.roi, roi) > _SAME_FACE_OVERLAP for roi in taken):
                 continue
-            lost = [track for track in self._tracks if track.id not in seen]
-            matches = assign(lost, [reading], self._clock_s)
-            track = matches[0][0] if matches else self._new_track(reading.roi)
-            track.hit(reading.roi, self._clock_s)
+            track = self._recogniser.welcome(reading, self._tracks, self._clock_s)
+            if track not in self._tracks:
+                self._tracks.append(track)
+            track.hit(reading, self._clock_s)
             track.confidence, track.unconfirmed = detection.score, 0
-            seen[track.id] = reading
             return
 
-    def _new_track(self, roi: Roi) -> Track:
+    def _new_id(self) -> str:
         self._born += 1
-        track = Track(f"{self._config.id_prefix}{self._born:04d}", roi, self._clock_s)
-        self._tracks.append(track)
-        return track
+        return f"{self._config.id_prefix}{self._born:04d}"
 
     def _forget_old(self) -> None:
-        keep = self._config.keep_lost_s
-        self._tracks = [t for t in self._tracks if not t.misses or self._clock_s - t.seen_s <= keep]
+        kept = []
+        for track in self._tracks:
+            if not track.misses or (track.id and self._clock_s - track.seen_s <= self._config.keep_lost_s):
+                kept.append(track)
+            else:
+                self._recogniser.retire(track)
+        self._tracks = kept
 
 
 def _checked(frame: Frame) -> NDArray[np.uint8]:
@@ -304,6 +362,10 @@ def _checked(frame: Frame) -> NDArray[np.uint8]:
         raise InputError(f"image is {what}: expected an RGB array (height, width, 3) of uint8")
     if image.size == 0:
         raise InputError(f"image has shape {image.shape}: expected at least 1 x 1 px")
+    if frame.depth is not None and frame.depth.z_m.shape != image.shape[:2]:
+        raise InputError(
+            f"depth has shape {frame.depth.z_m.shape}: expected that of the image, {image.shape[:2]}"
+        )
     if not math.isfinite(frame.stamp_s):
         raise InputError(f"stamp is {frame.stamp_s} s: expected a finite number")
     return image
@@ -323,9 +385,13 @@ def _distinct(readings: list[Reading]) -> list[Reading]:
     return kept
 
 
-def _face(track: Track, reading: Reading, camera: Camera) -> Face | None:
+def _face(track: Track, camera: Camera, depth: Depth | None) -> Face | None:
+    reading = track.reading
+    if reading is None or not track.id:
+        return None
     try:
         pose = head_pose(reading.landmarks, reading.rotation, reading.center, camera)
+        face = Face(track.id, reading.roi, track.confidence, reading.landmarks, reading.blendshapes, pose)
+        return with_depth(face, depth)
     except InputError:
         return None  # a reading without a possible place in space is no face
-    return Face(track.id, reading.roi, track.confidence, reading.landmarks, reading.blendshapes, pose)

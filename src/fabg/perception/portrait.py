@@ -1,0 +1,154 @@
+"""What is known of how a person looks, and whether a face is that person's. In memory only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabg.perception.embedding import colour_distance
+
+# Measured (docs/face.md): one person's embeddings differ by less than 1 - 0.68, those of two people
+# by more than 1 - 0.47; colours of one person in one light by less than 9, in half the light by 15.
+_SAME_COSINE, SAME_COLOUR = 0.50, 14.0
+_SURE_COSINE, SURE_COLOUR = 0.60, 24.0
+"""So alike an embedding outweighs a change of light."""
+_OTHER_COSINE = 0.25
+_COLOUR_PER_COSINE = 40.0
+MARGIN = 0.2
+"""By so much one identity must fit better than the next, in cosines."""
+_UNKNOWN_COSINE, UNKNOWN_COLOUR = 0.4, 15.0
+_TEMPLATES = 4
+LEARN_AFTER_S = (0.2, 1.0, 3.0)
+_REFRESH_S = 10.0
+_COLOUR_RATE = 0.2
+
+
+@dataclass
+class Portrait:
+    """What one person looks like: a few embeddings and the colours. In memory only."""
+
+    embeddings: list[NDArray[np.float32]] = field(default_factory=list)
+    colours: NDArray[np.float64] | None = None
+    learned: int = 0
+    next_s: float = -math.inf
+    """When it may be learnt from again, s."""
+    colours_s: float = -math.inf
+
+    def learn(self, embedding: NDArray[np.float32], clock_s: float) -> None:
+        """Add an embedding; the first stays, so that mistakes cannot creep in one after another."""
+        self.embeddings.append(embedding)
+        if len(self.embeddings) > _TEMPLATES:
+            del self.embeddings[1]
+        self.learned += 1
+        later = LEARN_AFTER_S[self.learned :]
+        self.next_s = clock_s + (later[0] if later else _REFRESH_S)
+
+    def learn_colours(self, seen: NDArray[np.float64], clock_s: float) -> None:
+        """Follow the colours slowly."""
+        self.colours_s = clock_s
+        if self.colours is None:
+            self.colours = seen
+            return
+        mixed = (1 - _COLOUR_RATE) * self.colours + _COLOUR_RATE * seen
+        self.colours = np.where(np.isnan(self.colours), seen, np.where(np.isnan(seen), self.colours, mixed))
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How well one view fits a portrait; None for what cannot be compared."""
+
+    cosine: float | None
+    colour: float | None
+
+    @property
+    def same(self) -> bool:
+        """True when it is surely this person."""
+        if self.cosine is None:
+            return False
+        colour = self.colour if self.colour is not None else SURE_COLOUR
+        return (self.cosine >= _SAME_COSINE and colour <= SAME_COLOUR) or (
+            self.cosine >= _SURE_COSINE and colour <= SURE_COLOUR
+        )
+
+    @property
+    def other(self) -> bool:
+        """True when it is surely not this person."""
+        return self.cosine is not None and self.cosine <= _OTHER_COSINE
+
+    @property
+    def score(self) -> float:
+        """Cosine with the colours taken into account; larger is more alike."""
+        cosine = self.cosine if self.cosine is not None else _UNKNOWN_COSINE
+        colour = self.colour if self.colour is not None else UNKNOWN_COLOUR
+        return cosine - colour / _COLOUR_PER_COSINE
+
+
+def compare(
+    portrait: Portrait | None, embedding: NDArray[np.float32] | None, seen: NDArray[np.float64] | None
+) -> Likeness:
+    """Return how well an embedding (128,) and colours (n, 3) fit a portrait."""
+    if portrait is None:
+        return Likeness(None, None)
+    cosine, colour = None, None
+    if embedding is not None and portrait.embeddings:
+        cosine = max(float(known @ embedding) for known in portrait.embeddings)
+    if seen is not None and portrait.colours is not None:
+        distance = colour_distance(portrait.colours, seen)
+        colour = distance if math.isfinite(distance) else None
+    return Likeness(cosine, colour)
+
+
+def surest(likenesses: dict[str, Likeness]) -> str | None:
+    """Return who it surely is: alike enough, and more than anybody else; else None."""
+    ranked = sorted(likenesses, key=lambda name: -likenesses[name].score)
+    if not ranked or not likenesses[ranked[0]].same:
+        return None
+    clear = len(ranked) == 1 or (likenesses[ranked[0]].score - likenesses[ranked[1]].score >= MARGIN)
+    return ranked[0] if clear else None
+
+
+class Gallery:
+    """Who has left, for a while.
+
+    Parameters
+    ----------
+    remember_s
+        How long, s.
+    capacity
+        How many people; who left first is forgotten first.
+    """
+
+    def __init__(self, remember_s: float, capacity: int) -> None:
+        self.remember_s = remember_s
+        self.capacity = capacity
+        self._left: dict[str, tuple[Portrait, float]] = {}
+
+    @property
+    def portraits(self) -> dict[str, Portrait]:
+        """Portraits by id."""
+        return {name: portrait for name, (portrait, _) in self._left.items()}
+
+    def left_since(self, clock_s: float) -> bool:
+        """Return whether somebody has left after `clock_s`."""
+        return any(left_s >= clock_s for _, left_s in self._left.values())
+
+    def put(self, name: str, portrait: Portrait, clock_s: float) -> None:
+        """Remember somebody who has been seen until `clock_s`."""
+        self._left[name] = (portrait, clock_s)
+
+    def take(self, name: str) -> Portrait:
+        """Return and remove a portrait."""
+        return self._left.pop(name)[0]
+
+    def forget(self, clock_s: float) -> None:
+        """Drop who has been away for too long, or is one too many."""
+        kept = [item for item in self._left.items() if clock_s - item[1][1] <= self.remember_s]
+        kept.sort(key=lambda item: item[1][1])
+        self._left = dict(kept[max(len(kept) - self.capacity, 0) :])
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        self._left.clear()
