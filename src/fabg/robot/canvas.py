@@ -51,13 +51,13 @@ def spread(texture: Image, covered: NDArray[np.bool_]) -> Image:
     return texture.reshape(-1, 3)[nearest[label]].reshape(texture.shape)
 
 
-def step(start: float, end: float, value: Grid) -> Grid:
+def step(start: float, end: float, value: NDArray) -> NDArray:
     """0 at `start`, 1 at `end` (which may lie below), smooth between."""
     t = np.clip((value - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def mix(colour: ArrayLike, over: ArrayLike, opacity: Grid) -> Grid:
+def mix(colour: ArrayLike, over: ArrayLike, opacity: NDArray) -> NDArray:
     """Lay the colour `over` (..., 3) on `colour` with an opacity (H, W), 0..1."""
     return np.asarray(colour) * (1 - opacity[..., None]) + np.asarray(over) * opacity[..., None]
 

@@ -83,10 +83,9 @@ def clip(mesh: Mesh, values: ArrayLike, *carried: NDArray) -> tuple[Mesh, list[N
 
     inside = value[mesh.triangles] > 0
     kept = list(mesh.triangles[inside.all(axis=1)])
-    for triangle, sides in zip(mesh.triangles, inside, strict=True):
+    cut = inside.any(axis=1) & ~inside.all(axis=1)
+    for triangle, sides in zip(mesh.triangles[cut], inside[cut], strict=True):
         number = int(sides.sum())
-        if number not in (1, 2):
-            continue
         lone = int(np.argmax(sides)) if number == 1 else int(np.argmin(sides))
         a, b, c = (int(x) for x in np.roll(triangle, -lone))
         ab, ca = crossing(a, b), crossing(c, a)

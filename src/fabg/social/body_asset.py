@@ -202,6 +202,7 @@ def load_body(data: Path | None = None) -> BodyAsset:
 
 def _identities() -> dict[str, tuple[str, ...]]:
     """Files (below targets/, without ending) whose sum is each identity shape."""
+    found: dict[str, tuple[str, ...]]
     found = {f"{p}-{s}-{a}": (f"macrodetails/{p}-{s}-{a}",) for p in PEOPLES for s in SEXES for a in AGES}
     for sex in SEXES:
         for age in AGES:

@@ -192,7 +192,7 @@ class Figure:
             positions = positions + (weights[active].astype(np.float32) @ bust.units[active]).reshape(-1, 3)
         positions = self._lids_over_eyes(positions)
         trunk = self._trunk(face)
-        turn = cv2.Rodrigues(face.pose[:3, :3].T @ trunk)[0][:, 0]
+        turn = _rotation_vector(face.pose[:3, :3].T @ trunk)
         moved = _bent(positions, self.pivot, turn, bust.bend)
         at_pivot = face.pose @ pose(cv2.Rodrigues(turn)[0], self.pivot)
         return PosedFace(
@@ -229,7 +229,7 @@ class Figure:
         """Rotation that carries the resting body, given in the head frame, into the camera's axes."""
         if face.torso is not None:
             return face.torso @ self.upright.T
-        turn = cv2.Rodrigues(FRONTAL.T @ face.pose[:3, :3])[0][:, 0]
+        turn = _rotation_vector(FRONTAL.T @ face.pose[:3, :3])
         angle = float(np.linalg.norm(turn))
         neck = min(_NECK_SHARE * angle, _NECK_MOST)
         follow = turn * (1 - neck / angle) if angle > 1e-9 else turn
@@ -263,6 +263,10 @@ def _with_lids(face: FacePose, angles: EyeAngles) -> tuple[Vector, Vector]:
         wide = expression.INDEX[f"eyeWide{side}"]
         weights[wide] += _UP_WIDENS * weights[expression.INDEX[f"eyeLookUp{side}"]]
     return shapes, weights
+
+
+def _rotation_vector(rotation: Matrix) -> Vector:
+    return np.asarray(cv2.Rodrigues(rotation)[0][:, 0], dtype=np.float64)
 
 
 def _bent(points: Points, pivot: Vector, turn: Vector, share: NDArray[np.float32]) -> Points:

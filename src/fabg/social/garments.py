@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.robot.surface import Mesh, NormalMap, Points, clip, compact, shell, smoothed
+from fabg.robot.surface import Mesh, NormalMap, Points, boundary_edges, clip, compact, shell, smoothed
 from fabg.social.body_asset import BONES, HAND_BONES, PARTS, BodyAsset
 from fabg.social.figure import Figure
 from fabg.social.paint import HAIR_LINE, hair_cover
@@ -58,9 +58,8 @@ def clothes(figure: Figure) -> dict[Area, Garment]:
     cut, (reference, area, sky) = _split(cut, carried[0][:, 2] - _WAIST, *carried)
     normal = NormalMap(cut.triangles, len(cut.vertices))(cut.vertices)
     closed = shell(cut, normal, np.where(reference[:, 2] > _WAIST, 0.003, 0.0), _RIM_M)
-    # The rim repeats border vertices: each takes after the nearest vertex of the outer face.
-    extra = closed.vertices[len(cut.vertices) :]
-    owner = np.concatenate([np.arange(len(cut.vertices)), _nearest(extra, cut.vertices)])
+    border = np.unique(boundary_edges(cut.triangles))
+    owner = np.concatenate([np.arange(len(cut.vertices)), border, border])  # the rim repeats the border twice
     reference, area = reference[owner], np.rint(area[owner]).astype(int)
     colours = np.where(reference[:, 2:] > _WAIST, person.shirt, person.trousers)
     colours = np.where(reference[:, 2:] > _ANKLE, colours, _SHOES)
@@ -228,11 +227,3 @@ def _turn(start: NDArray, end: NDArray) -> NDArray:
     sine = np.linalg.norm(axis)
     angle = np.arctan2(sine, a @ b)
     return np.asarray(cv2.Rodrigues(axis / max(sine, 1e-9) * angle)[0])
-
-
-def _nearest(points: Points, among: Points) -> NDArray[np.intp]:
-    found = np.empty(len(points), dtype=np.intp)
-    for start in range(0, len(points), 64):
-        part = points[start : start + 64]
-        found[start : start + 64] = np.argmin(((part[:, None] - among[None]) ** 2).sum(axis=-1), axis=1)
-    return found

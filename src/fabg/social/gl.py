@@ -11,7 +11,7 @@ import ctypes
 import ctypes.util
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -186,19 +186,19 @@ class Gl:
         self._egl = _egl()
         self._lock = threading.RLock()
         self._depth = 0
-        before = self._handles()
+        before = self.handles()
         try:
-            self.context = moderngl.create_context(standalone=True, backend="egl", require=330)
+            self.context: Any = moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
         except Exception as error:  # whatever the driver says, the remedy is one
             self._restore(before)
             raise EnvironmentProblem(
                 f"no OpenGL 3.3 context without a display ({error}): install an EGL driver, "
                 "e.g. `apt-get install libegl1 libgl1-mesa-dri`"
             ) from error
-        self._own = self._handles()
+        self._own = self.handles()
         # What nobody refers to any more is freed by `current`, while the context is there for it.
         self.context.gc_mode = "context_gc"
-        make = self.context.program
+        make: Callable[..., Any] = self.context.program
         self.surface = make(vertex_shader=_SURFACE_VERTEX, fragment_shader=_SURFACE_FRAGMENT)
         self.eye = make(vertex_shader=_EYE_VERTEX, fragment_shader=_EYE_FRAGMENT)
         self.backdrop = make(vertex_shader=_BACKDROP_VERTEX, fragment_shader=_BACKDROP_FRAGMENT)
@@ -209,7 +209,7 @@ class Gl:
     def current(self) -> Iterator[Any]:
         """Make the context current for this thread; afterwards the former one is current again."""
         with self._lock:
-            before = self._handles()
+            before = self.handles()
             self._restore(self._own)
             try:
                 yield self.context
@@ -217,7 +217,8 @@ class Gl:
             finally:
                 self._restore(before)
 
-    def _handles(self) -> tuple[int | None, ...]:
+    def handles(self) -> tuple[int | None, ...]:
+        """Return display, surfaces and context that are current for this thread."""
         egl = self._egl
         return (
             egl.eglGetCurrentDisplay(), egl.eglGetCurrentSurface(_DRAW),
@@ -227,7 +228,7 @@ class Gl:
     def _restore(self, handles: tuple[int | None, ...]) -> None:
         display, draw, read, context = handles
         if display is None:  # nobody's was current: release ours, so that another thread may take it
-            display, draw, read, context = getattr(self, "_own", self._handles())[0], None, None, None
+            display, draw, read, context = getattr(self, "_own", self.handles())[0], None, None, None
         if display is not None and not self._egl.eglMakeCurrent(display, draw, read, context):
             raise EnvironmentProblem(f"EGL refuses to change contexts (error {self._egl.eglGetError():#x})")
 

@@ -5,6 +5,8 @@ Axes as in `fabg.social.body_asset`: origin between the eyes, x forward, y left,
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,13 @@ HALF_EYES = 0.0308
 """Half the distance between the reference's eyes, m."""
 _EYE_RADIUS = 0.0147
 
-HAIR_LINE = {"none": None, "cropped": 0.0, "short": 0.0, "full": -0.004, "long": -0.003}
+HAIR_LINE: Mapping[str, float | None] = {
+    "none": None,
+    "cropped": 0.0,
+    "short": 0.0,
+    "full": -0.004,
+    "long": -0.003,
+}
 """How far the hair comes down beside its usual line, m; None for a bald head."""
 
 
@@ -43,7 +51,7 @@ def paint_head(person: Person, body: BodyAsset) -> Image:
     """Return the texture (H, W, 3) of a person's head and neck, its row 0 at v = 0."""
     x, y, z, lips, shade = (body.canvas[..., i] for i in range(5))
     rng = np.random.default_rng(person.paint_seed)
-    tone = np.array(person.skin, dtype=np.float32)
+    tone = _rgb(person.skin)
     side = np.abs(y)
     front = step(-0.045, -0.025, x)
 
@@ -54,43 +62,43 @@ def paint_head(person: Person, body: BodyAsset) -> Image:
     mottle = 0.008 * _noise(rng, x.shape, 2) + (0.014 + 0.014 * old) * _noise(rng, x.shape, 24)
     colour = tone * (1 + mottle)[..., None]
     pale = float(np.clip((tone.mean() - 0.25) / 0.5, 0, 1))
-    flush = tone * np.array([1.02, 0.80 + 0.08 * (1 - pale), 0.80 + 0.08 * (1 - pale)], np.float32)
+    flush = tone * _rgb((1.02, 0.80 + 0.08 * (1 - pale), 0.80 + 0.08 * (1 - pale)))
     colour = mix(colour, flush, 0.36 * blob(0.046, -0.034, 0.021, 0.017) * front)
     colour = mix(colour, flush, 0.32 * blob(0.0, -0.029, 0.014, 0.013) * step(0.01, 0.03, x))
     colour = mix(colour, flush, 0.40 * blob(0.082, -0.013, 0.012, 0.03))
     colour = mix(
         colour,
-        tone * np.array([0.84, 0.75, 0.74]),
+        tone * _rgb((0.84, 0.75, 0.74)),
         (0.32 + 0.3 * old) * blob(0.031, 0.004, 0.018, 0.010) * front,
     )
     if person.male > 0.6 and person.age_years > 18:
         colour = mix(
             colour,
-            tone * 0.62 + 0.12 * np.array(person.hair),
+            tone * 0.62 + 0.12 * _rgb(person.hair),
             0.30 * (person.male - 0.4) * _beard(x, side, z),
         )
     colour = mix(
         colour,
-        np.array(person.lips) * (1 + 0.03 * _noise(rng, x.shape, 3))[..., None],
+        _rgb(person.lips) * (1 + 0.03 * _noise(rng, x.shape, 3))[..., None],
         0.85 * step(0.14, 0.80, lips),
     )
 
-    offset = np.stack([x, side - HALF_EYES, z], axis=-1)
-    gap = np.sqrt((offset**2).sum(axis=-1)) - _EYE_RADIUS
+    gap = np.sqrt(x * x + (side - HALF_EYES) ** 2 + z * z) - _EYE_RADIUS
     near_eye = blob(HALF_EYES, 0.001, 0.020, 0.014) * front
     upper = step(-0.003, 0.003, z + 0.06 * (side - HALF_EYES))
     rim = step(0.0024, 0.0009, gap) * step(0.25, 0.5, near_eye)
-    lash = np.array(person.brows) * 0.35 + 0.02
+    lash = _rgb(person.brows) * 0.35 + 0.02
     colour = mix(colour, lash, rim * (0.22 + (0.50 + 0.20 * (1 - person.male)) * upper))
-    colour = mix(colour, person.brows, _brows(person, side, z, rng) * front)
-    if HAIR_LINE[person.hair_style] is not None:
+    colour = mix(colour, _rgb(person.brows), _brows(person, side, z, rng) * front)
+    lowered = HAIR_LINE[person.hair_style]
+    if lowered is not None:
         strands = 1 + 0.16 * _noise(rng, x.shape, 2) + 0.10 * _noise(rng, x.shape, 9)
-        inside = hair_cover(x, y, z) - HAIR_LINE[person.hair_style] + 0.0016 * _noise(rng, x.shape, 4)
+        inside = hair_cover(x, y, z) - lowered + 0.0016 * _noise(rng, x.shape, 4)
         soft = 0.005 if person.hair_style == "cropped" else 0.003
         cover = step(-soft, soft, inside) * (0.88 if person.hair_style == "cropped" else 1.0)
-        colour = mix(colour, np.array(person.hair) * strands[..., None], cover)
+        colour = mix(colour, _rgb(person.hair) * strands[..., None], cover)
     # Light that bounces inside skin is red: shade takes less of it.
-    colour = colour * np.clip(shade, 0.05, 1)[..., None] ** np.array([0.20, 0.42, 0.48])
+    colour = colour * np.clip(shade, 0.05, 1)[..., None] ** _rgb((0.20, 0.42, 0.48))
     return spread(as_bytes(colour), body.covered)
 
 
@@ -108,12 +116,16 @@ def _brows(person: Person, side: Layer, z: Layer, rng: np.random.Generator) -> L
     t = np.clip(along, 0, 1)
     arch = 0.0052 + 0.0010 * (1 - person.male)
     centre = (
-        0.0112 + person.brow_raise_m + arch * np.sin(np.pi * np.clip(t * 0.72 + 0.03, 0, 1)) - 0.0050 * t**3
+        0.0136 + person.brow_raise_m + arch * np.sin(np.pi * np.clip(t * 0.72 + 0.03, 0, 1)) - 0.0050 * t**3
     )
     half = 0.0034 * (0.75 + 0.35 * person.brow_fullness) * (1 - 0.66 * t**1.4)
     arc = step(1.35, 0.35, np.abs(z - centre) / half) * step(-0.10, 0.14, along) * step(1.10, 0.86, along)
     strands = 0.86 + 0.13 * _noise(rng, z.shape, 2)
     return np.clip(arc * strands * np.clip(0.72 + 0.2 * person.brow_fullness, 0, 0.95), 0, 1)
+
+
+def _rgb(colour: Iterable[float]) -> Layer:
+    return np.array(tuple(colour), dtype=np.float32)
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], cell: int) -> Layer:
@@ -130,8 +142,7 @@ def paint_hand(person: Person, hand: HandModel) -> NDArray[np.float32]:
     light = tone * (1 + 0.75 * dark) * np.array([1.03, 0.94, 0.92]) + 0.05 * dark
     colour = mix(np.broadcast_to(tone, (len(palm), 3)), light, palm * (0.45 + 0.4 * dark))
     bumps = np.zeros(len(palm))
-    joints = hand.skinned(HAND_SHAPES["relaxed"], hand.forearm)[1]
-    posed = hand.skinned(HAND_SHAPES["relaxed"], hand.forearm)[0]
+    posed, joints = hand.skinned(HAND_SHAPES["relaxed"], hand.forearm)
     for joint in (5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19):
         away = np.linalg.norm(posed - joints[joint], axis=1)
         bumps = np.maximum(bumps, np.exp(-((away / 0.010) ** 2)))

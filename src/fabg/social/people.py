@@ -183,7 +183,7 @@ def _identity(
         "averageweight": 1 - abs(weight),
         "maxweight": max(weight, 0.0),
     }
-    found = {}
+    found: dict[str, float] = {}
     for sex, s in sexes.items():
         for age, a in ages.items():
             found |= {f"{p}-{sex}-{age}": s * a * share for p, share in peoples.items()}

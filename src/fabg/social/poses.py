@@ -254,8 +254,8 @@ def hand_at(
     """
     x, out = _point(fingers_to, "fingers_to"), -_point(palm_to, "palm_to")
     y = np.cross(out, x)
-    if np.linalg.norm(y) < 1e-6 * max(np.linalg.norm(x), 1e-9):
-        raise InputError(f"fingers_to {fingers_to} and palm_to {palm_to} are parallel: expected an angle")
+    if float(np.linalg.norm(y)) < 1e-6 * max(float(np.linalg.norm(x)), 1e-9):
+        raise InputError(f"fingers_to {fingers_to!r} and palm_to {palm_to!r} are parallel: expected an angle")
     x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
     return pose(np.stack([x, y, np.cross(x, y)], axis=1), _point(position, "position"))
 
