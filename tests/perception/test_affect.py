@@ -34,17 +34,17 @@ from tests.perception.conftest import FPS
 
 @pytest.fixture(scope="module")
 def clip_faces(clip) -> list[Face]:
-    """The face in every fourth image of the clip."""
+    """The face in every fifth image of the first 40 s of the clip."""
     from fabg.perception.face import FaceTracker
 
     with FaceTracker() as tracker:
-        return [tracker.update(Frame(clip[i], i / FPS)).faces[0] for i in range(0, len(clip), 4)]
+        return [tracker.update(Frame(clip[i], i / FPS)).faces[0] for i in range(0, 1000, 5)]
 
 
 @pytest.fixture(scope="module")
 def face(clip_faces) -> Face:
     """A frontal, resting face."""
-    return clip_faces[150]
+    return clip_faces[120]
 
 
 def script(monkeypatch, *readings: np.ndarray) -> AffectReader:
@@ -70,13 +70,16 @@ def one(reader: AffectReader, face: Face, stamp_s: float) -> Affect:
 @pytest.mark.parametrize("pitch", [-0.3, 0.0, 0.5])
 @pytest.mark.parametrize("roll", [-1.5, 0.0, 0.3])
 def test_a_turned_face_is_placed_upright_and_its_turn_told(yaw, pitch, roll):
-    """A rigid face seen under a known rotation, scale and shift comes back; angles follow REP-103."""
+    """A rigid face seen under a known rotation, scale and shift comes back; roll changes no other angle."""
     template = model().template
     points = np.random.default_rng(0).uniform(-1, 1, (478, 3))
     points[list(RIGID)] = template
     # Template axes (x to the person's left, y up, z out) from the head's (x out, y left, z up).
     axes = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
-    turned = points @ (axes @ rotation_from_ypr(yaw, pitch, roll) @ axes.T).T
+    # The roll comes last, about the line of sight: it turns the image and nothing else.
+    roll_, pitch_, yaw_ = (rotation_from_ypr(*a) for a in ((0, 0, roll), (0, pitch, 0), (yaw, 0, 0)))
+    rotation = roll_ @ pitch_ @ yaw_
+    turned = points @ (axes @ rotation @ axes.T).T
     landmarks = turned * 77.0 * (1.0, -1.0, -1.0) + (320.0, 200.0, 5.0)
     found, turn = place(landmarks, template)
     np.testing.assert_allclose(found, points, atol=1e-9)
@@ -96,7 +99,9 @@ def test_a_turned_face_is_placed_upright_and_its_turn_told(yaw, pitch, roll):
 )
 def test_without_usable_landmarks_the_blendshapes_decide(face, landmarks):
     broken = replace(face, landmarks=landmarks)
-    np.testing.assert_array_equal(read_units(broken), shape_units(face.blendshapes))
+    assert read_units(broken) is None
+    reader = AffectReader(AffectConfig(rest_limit=0.0))
+    np.testing.assert_array_equal(one(reader, broken, 0.0).units, shape_units(face.blendshapes))
 
 
 def test_plain_blendshapes_of_both_sides():
@@ -147,7 +152,7 @@ def mirror(face: Face, width: int = 400) -> Face:
 
 def test_a_mirrored_face_changes_sides(clip_faces):
     for seen in clip_faces[::40]:
-        np.testing.assert_allclose(read_units(mirror(seen)), read_units(seen)[:, ::-1], atol=0.02)
+        np.testing.assert_allclose(read_units(mirror(seen)), read_units(seen)[:, ::-1], atol=1e-9)
 
 
 def test_place_and_size_in_the_image_do_not_matter(face):
@@ -197,64 +202,89 @@ def test_surprise(brow, wide, jaw, lower, expected):
 # The resting face ---------------------------------------------------------------------------------
 
 
-def test_a_resting_face_that_reads_too_high_or_low_is_learned(monkeypatch, face):
-    for offset in (0.12, -0.15):
-        reader = script(monkeypatch, *[uniform(offset)] * 500, uniform(offset + 0.4))
-        for i in range(500):
-            found = one(reader, face, i / 25)
-        assert (found.units < 0.01).all()
-        np.testing.assert_allclose(reader.resting(face.id), offset, atol=0.01)
-        found = one(reader, face, 20.0)
-        np.testing.assert_allclose(found.units, 0.4 / (1 - offset), atol=0.01)
+def blank(face: Face, value: float = 0.0) -> Face:
+    """A face whose blendshapes all read `value`."""
+    return replace(face, blendshapes=np.full(N_SHAPES, value))
+
+
+def test_the_first_image_reads_what_the_blendshapes_say(monkeypatch, face):
+    for level in (-3.0, 0.0, 1.7):
+        reader = script(monkeypatch, uniform(level))
+        np.testing.assert_allclose(one(reader, blank(face, 0.3), 0.0).units, 0.3)
+
+
+def test_a_persons_level_does_not_matter_only_what_moves(monkeypatch, face):
+    for level in (-3.0, 0.0, 1.7):
+        reader = script(monkeypatch, *[uniform(level)] * 100, uniform(level + 0.6))
+        for i in range(100):
+            found = one(reader, blank(face), i / 25)
+        assert (found.units < 1e-6).all()
+        assert one(reader, blank(face), 4.0).units == pytest.approx(0.6, abs=0.01)
+
+
+def test_blendshapes_that_are_not_zero_at_rest_are_learned(monkeypatch, face):
+    offset = 0.2
+    reader = script(monkeypatch, *[uniform(0.0)] * 500, uniform(0.4))
+    for i in range(500):
+        found = one(reader, blank(face, offset), i / 25)
+    assert (found.units < 0.01).all()
+    np.testing.assert_allclose(reader.resting(face.id), offset, atol=0.01)
+    assert one(reader, blank(face, offset), 20.0).units == pytest.approx(0.4 / (1 - offset), abs=0.02)
 
 
 def test_a_long_smile_stays_a_smile(monkeypatch, face):
-    limit = AffectConfig().rest_limit
+    """The rest never takes more than its limit; a minute's smile is still most of one."""
     reader = script(monkeypatch, *[uniform(0.0)] * 50, *[uniform(0.8)] * 1500)
     for i in range(1550):
-        found = one(reader, face, i / 25)
-    assert found.smile > (0.8 - limit) / (1 - limit) - 1e-9
-    assert found.smile > 0.7
+        found = one(reader, blank(face, 0.0 if i < 50 else 0.8), i / 25)
+    limit = AffectConfig().rest_limit
+    assert (reader.resting(face.id) <= limit).all()
+    assert found.smile >= (0.8 - limit) / (1 - limit) - 0.02
+    short = script(monkeypatch, *[uniform(0.0)] * 50, *[uniform(0.8)] * 125)
+    for i in range(175):
+        found = one(short, blank(face, 0.0 if i < 50 else 0.8), i / 25)
+    assert found.smile > 0.7  # after five seconds
 
 
 def test_a_smile_is_at_once_what_it_is(monkeypatch, face):
     reader = script(monkeypatch, *[uniform(0.0)] * 50, uniform(0.7))
     for i in range(50):
-        one(reader, face, i / 25)
-    assert one(reader, face, 2.0).smile == pytest.approx(0.7, abs=0.01)
+        one(reader, blank(face), i / 25)
+    assert one(reader, blank(face, 0.6), 2.0).smile == pytest.approx(0.7, abs=0.02)
 
 
-def test_a_full_movement_stays_full_whatever_the_rest(monkeypatch, face):
-    reader = script(monkeypatch, *[uniform(0.2)] * 500, uniform(1.0))
-    for i in range(500):
-        one(reader, face, i / 25)
-    assert one(reader, face, 20.0).units == pytest.approx(1.0)
+def test_who_comes_smiling_reads_as_smiling(monkeypatch, face):
+    reader = script(monkeypatch, *[uniform(0.0)] * 50)
+    for i in range(50):
+        found = one(reader, blank(face, 0.7), i / 25)
+    assert found.smile > 0.55
 
 
 def test_the_resting_face_depends_on_time_not_on_the_number_of_images(monkeypatch, face):
     rest = []
     for fps in (10, 50):
-        reader = script(monkeypatch, *[uniform(0.5)] * 10 * fps)
+        reader = script(monkeypatch, *[uniform(0.0)] * 10 * fps)
         for i in range(10 * fps):
-            one(reader, face, i / fps)
+            one(reader, blank(face, 0.6), i / fps)
         rest.append(reader.resting(face.id)[0, 0])
-    assert rest[0] == pytest.approx(rest[1], rel=0.1)
+    assert 0.0 < rest[0] == pytest.approx(rest[1], rel=0.15)
 
 
 def test_everybody_has_a_resting_face_of_their_own_until_forgotten(monkeypatch, face):
-    reader = script(monkeypatch, *[uniform(0.2), uniform(-0.2)] * 200)
+    reader = script(monkeypatch, *[uniform(0.0)] * 400)
+    other = replace(blank(face), id="other")
     for i in range(200):
-        reader.update(Faces(i / 25, (640, 480), (face, replace(face, id="other"))))
-    assert (reader.resting(face.id) > 0.1).all() and (reader.resting("other") < -0.1).all()
+        reader.update(Faces(i / 25, (640, 480), (blank(face, 0.2), other)))
+    assert (reader.resting(face.id) > 0.1).all() and (reader.resting("other") == 0).all()
     reader.update(Faces(100.0, (640, 480), ()))
     assert (reader.resting(face.id) == 0).all()
 
 
 def test_it_can_be_switched_off(monkeypatch, face):
-    reader = script(monkeypatch, *[uniform(0.2)] * 100)
+    reader = script(monkeypatch, *[uniform(0.0)] * 100)
     reader.config = AffectConfig(rest_limit=0.0)
     for i in range(100):
-        assert one(reader, face, i / 25).units == pytest.approx(0.2)
+        assert one(reader, blank(face, 0.2), i / 25).units == pytest.approx(0.2)
 
 
 def test_equal_and_backward_stamps(face):
@@ -267,7 +297,13 @@ def test_equal_and_backward_stamps(face):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("rest_quantile", 0.6), ("rest_rate_hz", -1.0), ("rest_limit", math.nan), ("forget_s", -1.0)],
+    [
+        ("rest_quantile", 0.6),
+        ("rest_rate_hz", -1.0),
+        ("rest_limit", math.nan),
+        ("forget_s", -1.0),
+        ("settle_s", 0.0),
+    ],
 )
 def test_values_out_of_range_are_quoted(name, value):
     with pytest.raises(ConfigError, match=f"{name} is {value}"):
@@ -277,25 +313,24 @@ def test_values_out_of_range_are_quoted(name, value):
 # The real clip ------------------------------------------------------------------------------------
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
-    return np.argsort(np.argsort(values)).astype(float)
-
-
 @pytest.fixture(scope="module")
 def clip_units(clip_faces) -> np.ndarray:
     """Units above the resting face over the clip, shape (images, units, 2)."""
     reader = AffectReader()
-    return np.array([one(reader, face, i * 4 / FPS).units for i, face in enumerate(clip_faces)])
+    return np.array([one(reader, face, i * 5 / FPS).units for i, face in enumerate(clip_faces)])
 
 
 @pytest.mark.parametrize(
-    ("name", "least"),
-    [("smile", 0.9), ("jaw_open", 0.9), ("blink", 0.9), ("brow_outer_up", 0.6), ("brow_inner_up", 0.6)],
+    "name", ["smile", "jaw_open", "blink", "brow_outer_up", "brow_inner_up", "lip_raise"]
 )
-def test_on_the_clip_units_rise_with_the_blendshapes_that_mean_them(clip_faces, clip_units, name, least):
+def test_on_the_clip_units_rise_with_the_blendshapes_that_mean_them(clip_faces, clip_units, name):
+    """Sorted by the blendshape into four parts of its range, the mean reading rises from part to part."""
     plain = np.array([shape_units(face.blendshapes)[UNIT[name]].mean() for face in clip_faces])
     read = clip_units[:, UNIT[name]].mean(axis=1)
-    assert np.corrcoef(plain, read)[0, 1] > least
+    part = np.minimum((plain / plain.max() * 4).astype(int), 3)
+    means = [read[part == k].mean() for k in range(4) if (part == k).any()]
+    assert (np.diff(means) > 0).all() and means[-1] > means[0] + 0.2
+    assert np.corrcoef(plain, read)[0, 1] > 0.65
 
 
 @pytest.mark.parametrize(("name", "high"), [("smile", 0.4), ("jaw_open", 0.3), ("blink", 0.5)])

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fabg import expression
-from fabg.perception import facs
-from fabg.perception.affect import UNIT, UNITS
+from fabg.perception.affect import UNIT, UNITS, Affect
 from fabg.perception.facs import N_UNITS, UNIT_SHAPES, action_units, face_action_units
 from fabg.perception.types import Face, Roi
 
@@ -58,34 +57,25 @@ def test_everything_stays_within_0_and_1(shapes, confidence):
 
 
 def make_face(confidence: float = 0.9, **shapes: float) -> Face:
-    """A face without landmarks: its movements are read from the blendshapes alone."""
     values = expression.from_mapping(shapes)[: expression.N_SHAPES]
     return Face("a", Roi(0, 0, 100, 100), confidence, np.full((478, 3), np.nan), values, np.eye(4))
 
 
-def test_without_landmarks_a_face_reads_as_its_blendshapes():
+def test_a_face_that_nobody_followed_reads_as_its_blendshapes():
     face = make_face(mouthSmileLeft=0.8, mouthSmileRight=0.6, jawOpen=0.5, mouthClose=0.1, eyeBlinkLeft=0.9)
     for ours, plain in zip(face_action_units(face), action_units(face.blendshapes, 0.9), strict=True):
         np.testing.assert_allclose(ours, plain)
 
 
-def test_units_that_are_read_better_take_the_place_of_the_shapes(monkeypatch):
-    told = np.zeros((len(UNITS), 2))
-    told[UNIT["smile"]] = 0.9, 0.7
-    told[UNIT["jaw_open"]] = 0.5
-    told[UNIT["blink"]] = 1.4, 0.2  # readings are not clipped, units are
-    told[UNIT["brow_lower"]] = -0.3
-    monkeypatch.setattr(facs, "read_units", lambda face: told)
-    face = make_face(
-        mouthSmileLeft=0.1,
-        mouthSmileRight=0.1,
-        jawOpen=0.1,
-        mouthClose=0.2,
-        mouthPucker=0.4,
-        browDownLeft=1.0,
-    )
-    intensity, confidence = face_action_units(face)
+def test_movements_that_were_followed_take_the_place_of_the_shapes():
+    units = np.zeros((len(UNITS), 2))
+    units[UNIT["smile"]] = 0.9, 0.7
+    units[UNIT["jaw_open"]] = 0.5
+    units[UNIT["blink"]] = 1.0, 0.2
+    face = make_face(mouthSmileLeft=0.1, jawOpen=0.1, mouthClose=0.2, eyeSquintLeft=0.4, browDownLeft=1.0)
+    intensity, confidence = face_action_units(face, Affect("a", units))
     assert intensity[[12, 26, 45, 4]] == pytest.approx([0.8, 0.5, 0.6, 0.0])
+    assert intensity[7] == pytest.approx(0.2)  # still from the shapes
     assert intensity[25] == pytest.approx(0.5 - 0.2)  # lips part: the jaw as read, less the closed lips
     assert intensity[46] == pytest.approx(0.8)  # a wink
     assert confidence[[12, 26, 45]].tolist() == [0.9] * 3 and confidence[[6, 9, 19, 34]].tolist() == [0] * 4

@@ -2,9 +2,10 @@
 
     python -m fabg.evaluation.fit_affect --people 150 --out src/fabg/perception/data/affect.json
 
-Ridge regression from the features of a face to the shapes that were shown. Both sides of a face, as the
-left side of the face and of its mirror image, are samples of one model. The ridge's weight is chosen by
-cross-validation over people: no person is on both sides of a split.
+Ridge regression from the features of a face to the shapes that were shown, both against each person's own
+mean: a model shall tell how a face changes, not whose it is. Both sides of a face, as the left side of the
+face and of its mirror image, are samples of one model. The ridge's weight is chosen by cross-validation
+over people: no person is on both sides of a split.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def mean_template(faces: list[Face]) -> Array:
     for _ in range(4):
         placed = [place(face.landmarks, template) for face in faces]
         template = np.mean([p[0][list(RIGID)] for p in placed if p is not None], axis=0)
-        template = _upright(_normalised(template))
+        template = _symmetric(_upright(_normalised(template)))
     return template
 
 
@@ -71,6 +72,13 @@ def _upright(points: Array) -> Array:
     return np.asarray(points @ np.stack([x, y, np.cross(x, y)]).T)
 
 
+def _symmetric(points: Array) -> Array:
+    """Return the mean of the template and its mirror image, in which points change places with their twins."""
+    mirrored = points * (-1.0, 1.0, 1.0)
+    twins = np.linalg.norm(points[:, None] - mirrored[None], axis=2).argmin(axis=1)
+    return np.asarray((points + mirrored[twins]) / 2.0)
+
+
 def table(samples: ExpressionSamples, template: Array) -> tuple[Array, Array, NDArray[np.int64]]:
     """Return features (2n, f), targets (2n, units) and persons (2n,): left sides, then mirrored right sides."""
     sides = np.array([[INDEX[shape] for shape in unit.shapes] for unit in UNITS])
@@ -84,23 +92,30 @@ def table(samples: ExpressionSamples, template: Array) -> tuple[Array, Array, ND
     return np.concatenate(rows), np.concatenate(targets), np.repeat(persons, 2)
 
 
-def ridge(x: Array, y: Array, weight: float) -> tuple[Array, Array]:
-    """Return weights (f, units) and offset (units,) of a ridge regression on standardised features."""
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    scaled = np.divide(x - mean, spread, out=np.zeros_like(x), where=spread > 1e-9)
-    gram = scaled.T @ scaled + weight * np.eye(x.shape[1])
-    solved = np.linalg.solve(gram, scaled.T @ (y - y.mean(axis=0)))
-    weights = np.divide(solved, spread[:, None], out=np.zeros_like(solved), where=spread[:, None] > 1e-9)
-    return weights, y.mean(axis=0) - mean @ weights
+def within(values: Array, persons: NDArray[np.int64]) -> Array:
+    """Return values (2n, m) against the mean of each person's side."""
+    sides = 2 * persons + np.arange(len(persons)) % 2
+    out = np.empty_like(values)
+    for side in np.unique(sides):
+        rows = sides == side
+        out[rows] = values[rows] - values[rows].mean(axis=0)
+    return out
+
+
+def ridge(x: Array, y: Array, weight: float) -> Array:
+    """Return weights (f, units) of a ridge regression of `y` on standardised `x`, both of mean 0."""
+    spread = x.std(axis=0)
+    scaled = np.divide(x, spread, out=np.zeros_like(x), where=spread > 1e-9)
+    solved = np.linalg.solve(scaled.T @ scaled + weight * np.eye(x.shape[1]), scaled.T @ y)
+    return np.divide(solved, spread[:, None], out=np.zeros_like(solved), where=spread[:, None] > 1e-9)
 
 
 def cross_validated(x: Array, y: Array, persons: NDArray[np.int64], weight: float) -> Array:
-    """Return predictions (n, units), each made without the person predicted."""
+    """Return predictions (2n, units), each made without the person predicted."""
     fold = np.unique(persons, return_inverse=True)[1] % FOLDS
     found = np.zeros_like(y)
     for k in range(FOLDS):
-        weights, offset = ridge(x[fold != k], y[fold != k], weight)
-        found[fold == k] = x[fold == k] @ weights + offset
+        found[fold == k] = x[fold == k] @ ridge(x[fold != k], y[fold != k], weight)
     return found
 
 
@@ -125,7 +140,8 @@ def main() -> int:
 def write(samples: ExpressionSamples, out: Path) -> None:
     """Fit the models to samples, print how well they predict unseen people, and write them."""
     template = mean_template([face for face in samples.faces if face is not None])
-    x, y, persons = table(samples, template)
+    raw, shown_, persons = table(samples, template)
+    x, y = within(raw, persons), within(shown_, persons)
     errors = {weight: ((cross_validated(x, y, persons, weight) - y) ** 2).mean() for weight in LAMBDAS}
     best = min(errors, key=lambda weight: errors[weight])
     found = cross_validated(x, y, persons, best)
@@ -134,8 +150,7 @@ def write(samples: ExpressionSamples, out: Path) -> None:
         plain = x[:, INDEX[unit.shapes[0]]]
         r, r_plain = (np.corrcoef(v, y[:, i])[0, 1] if v.std() > 0 else np.nan for v in (found[:, i], plain))
         print(f"AU{unit.action_unit:<3} {unit.name:16} r {r:.2f}  blendshape alone {r_plain:.2f}")
-    weights, offset = ridge(x, y, best)
-    text = {"template": template.round(4), "weights": _rounded(weights), "offset": offset.round(5)}
+    text = {"template": template.round(4), "weights": _rounded(ridge(x, y, best))}
     out.write_text(json.dumps({name: values.tolist() for name, values in text.items()}) + "\n")
 
 

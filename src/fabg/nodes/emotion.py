@@ -75,6 +75,9 @@ class EmotionNodeConfig:
     max_turn_deg: float = param(
         _Core.max_turn_deg, "faces turned further away are unknown, degrees", low=1.0, high=90.0, live=True
     )
+    settle_s: float = param(
+        _Rest.settle_s, "time over which a person's level is learned, s", low=0.1, high=600.0, live=True
+    )
     rest_quantile: float = param(
         _Rest.rest_quantile, "quantile of a movement that counts as resting", low=0.01, high=0.5, live=True
     )

@@ -6,8 +6,8 @@ and chin in a frame that moves with the skull, and from the head's turn. The mod
 regressions fitted on rendered people (`fabg.evaluation.fit_affect`); both sides of a face share one model,
 applied to the face and to its mirror image.
 
-The reading of one image knows nothing of the person. `AffectReader` follows people and takes off what
-their resting face reads.
+The models tell how a face *changes*: faces differ more from each other than an expression moves them.
+What the reading is at rest, `AffectReader` learns for each person while it follows them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ UNITS: tuple[Unit, ...] = (
     Unit("brow_outer_up", 2, "browOuterUp"),
     Unit("brow_lower", 4, "browDown"),
     Unit("eye_wide", 5, "eyeWide"),
-    Unit("lid_tight", 7, "eyeSquint"),
     Unit("lip_raise", 10, "mouthUpperUp"),
     Unit("smile", 12, "mouthSmile"),
     Unit("lip_corner_down", 15, "mouthFrown"),
@@ -106,13 +105,12 @@ class Model:
     template
         Mean place of the `RIGID` points, shape (n, 3), in half distances of the outer eye corners:
         x to the person's left, y up, z out of the face.
-    weights, offset
-        Intensity = features @ weights + offset, shapes (features, units) and (units,).
+    weights
+        Of each feature for each unit, shape (features, units).
     """
 
     template: NDArray[np.float64]
     weights: NDArray[np.float64]
-    offset: NDArray[np.float64]
 
 
 @functools.cache
@@ -126,7 +124,7 @@ def model() -> Model:
     """
     try:
         data = json.loads(_DATA.read_text())
-        found = Model(*(np.array(data[name], dtype=np.float64) for name in ("template", "weights", "offset")))
+        found = Model(*(np.array(data[name], dtype=np.float64) for name in ("template", "weights")))
     except (OSError, ValueError, KeyError) as error:
         raise ModelFileError(f"{_DATA} cannot be read ({error}): install fabg anew") from error
     if found.template.shape != (len(RIGID), 3) or found.weights.shape[1:] != (len(UNITS),):
@@ -134,15 +132,14 @@ def model() -> Model:
     return found
 
 
-def read_units(face: Face) -> NDArray[np.float64]:
-    """Return the intensities of `UNITS`, shape (units, 2): the person's left and right side.
+def read_units(face: Face) -> NDArray[np.float64] | None:
+    """Return what the models read of `UNITS`, shape (units, 2): the person's left and right side.
 
-    They are not clipped: noise around 0 at rest is as it is, so that a resting face can be told. A
-    face without usable landmarks is read from its blendshapes alone.
+    Differences between two images of one person are intensities; the level is the person's own. None
+    without usable landmarks.
     """
-    if (found := features(face, model().template)) is None:
-        return shape_units(face.blendshapes)
-    return np.asarray((found @ model().weights + model().offset).T)
+    found = features(face, model().template)
+    return None if found is None else np.asarray((found @ model().weights).T)
 
 
 def shape_units(blendshapes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -181,10 +178,11 @@ def _opening(points: NDArray[np.float64], upper: int, lower: int, inner: int, ou
 def place(
     landmarks: NDArray[np.float64], template: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[float, float]] | None:
-    """Return the landmarks (478, 3) in the frame of `template`, and the head's yaw and pitch in rad.
+    """Return the landmarks (478, 3) in the frame of `template`, and from where the face is seen.
 
-    The similarity is the one of least squares over the `RIGID` points (Umeyama 1991). None when the
-    landmarks are not finite or do not span a face.
+    The second is a yaw and a pitch in rad: how far the head is turned to its own left and down against
+    the line of sight, whatever its roll. The similarity is the one of least squares over the `RIGID`
+    points (Umeyama 1991). None when the landmarks are not finite or do not span a face.
     """
     if landmarks.shape != (N_LANDMARKS, 3) or not np.isfinite(landmarks).all():
         return None
@@ -199,8 +197,8 @@ def place(
     flip = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     rotation = (left * flip) @ right
     scale = float((sizes * flip).sum()) / spread
-    forward = rotation[2]  # the template's z axis as the camera sees it
-    turn = math.atan2(forward[0], forward[2]), math.asin(max(-1.0, min(1.0, -forward[1])))
+    sight = rotation[:, 2]  # the way to the camera in the template's frame
+    turn = math.atan2(-sight[0], sight[2]), math.asin(max(-1.0, min(1.0, sight[1])))
     return scale * (seen - middle) @ rotation.T + template.mean(axis=0), turn
 
 
@@ -271,10 +269,12 @@ class AffectConfig:
 
     Attributes
     ----------
+    settle_s
+        The level of the reading is the blendshapes' mean over so long a time, s.
     rest_quantile
-        The resting reading of a movement is this quantile of what was seen of it, 0.01..0.5.
+        Resting is this quantile of what was seen of a movement, 0.01..0.5.
     rest_rate_hz
-        How fast it follows, intensities a second (twenty times as fast in a person's first second).
+        How fast it follows, intensities a second (ten times as fast in a person's first second).
     rest_limit
         It is at most this far from 0; 0 turns the calibration off.
     forget_s
@@ -286,13 +286,15 @@ class AffectConfig:
         When a value is out of range.
     """
 
-    rest_quantile: float = 0.2
+    settle_s: float = 10.0
+    rest_quantile: float = 0.35
     rest_rate_hz: float = 0.05
-    rest_limit: float = 0.25
+    rest_limit: float = 0.4
     forget_s: float = 5.0
 
     def __post_init__(self) -> None:
         ranges = {
+            "settle_s": (0.1, 600.0),
             "rest_quantile": (0.01, 0.5),
             "rest_rate_hz": (0.0, 1.0),
             "rest_limit": (0.0, 0.5),
@@ -304,22 +306,26 @@ class AffectConfig:
                 raise ConfigError(f"{name} is {value}: expected {low} to {high}")
 
 
-_QUICK, _QUICK_S = 20.0, 1.0
+_QUICK, _QUICK_S = 10.0, 1.0
 
 
 @dataclass
 class _Person:
-    first_s: float
     seen_s: float
+    age_s: float
+    level: NDArray[np.float64]
     rest: NDArray[np.float64]
 
 
 class AffectReader:
     """Reads movements above each person's resting face. Not thread-safe.
 
-    The resting reading of each movement is a running quantile: it rises by ``rate * quantile`` a
-    second while the reading lies above it, and falls by ``rate * (1 - quantile)`` while it lies below. So
-    a long smile changes it little, and an outlier no more than any other image.
+    The models' reading has a level of the person's own. In the first image it is set so that the
+    reading is what the blendshapes say, and then to agree with them in the mean over time: the models
+    tell how a face moves, the blendshapes, which know real faces, roughly from where. What then still
+    stands at rest is a running quantile, which rises by ``rate * quantile`` a second while the reading lies
+    above it, and falls by ``rate * (1 - quantile)`` while it lies below: a long smile changes it little,
+    and an outlier no more than any other image.
     """
 
     def __init__(self, config: AffectConfig | None = None) -> None:
@@ -344,25 +350,46 @@ class AffectReader:
         return found
 
     def resting(self, face_id: str) -> NDArray[np.float64]:
-        """Return a person's resting reading, shape (units, 2); zeros for a stranger."""
+        """Return what is taken off for a person's resting face, shape (units, 2); zeros for a stranger."""
         person = self._people.get(face_id)
         return np.zeros((len(UNITS), 2)) if person is None else person.rest.copy()
 
     def _read(self, face: Face) -> Affect:
+        plain = shape_units(face.blendshapes)
+        if not np.isfinite(plain).all():
+            return Affect(face.id, np.zeros_like(plain))
         now_s, config = self._clock.now_s, self.config
-        reading = read_units(face)
-        if not np.isfinite(reading).all():
-            return Affect(face.id, np.zeros_like(reading))
         person = self._people.get(face.id)
         if person is None:
-            person = self._people[face.id] = _Person(now_s, now_s, np.zeros_like(reading))
+            person = self._people[face.id] = _Person(
+                now_s, 0.0, np.full_like(plain, np.nan), np.zeros_like(plain)
+            )
         # A gap tells nothing of the face in it: no image counts for more than a fifth of a second.
         step_s = min(now_s - person.seen_s, 0.2)
-        age_s = now_s - person.first_s
-        rate = config.rest_rate_hz * (1.0 + (_QUICK - 1.0) * math.exp(-age_s / _QUICK_S))
+        person.seen_s, person.age_s = now_s, person.age_s + step_s
+        reading = _levelled(read_units(face), plain, person, step_s, config)
+        rate = config.rest_rate_hz * (1.0 + (_QUICK - 1.0) * math.exp(-person.age_s / _QUICK_S))
         above = np.where(reading > person.rest, config.rest_quantile, config.rest_quantile - 1.0)
-        # Not past the reading itself.
-        step = np.clip(above * rate * step_s, -np.abs(reading - person.rest), np.abs(reading - person.rest))
-        person.rest = np.clip(person.rest + step, -config.rest_limit, config.rest_limit)
-        person.seen_s = now_s
+        away = np.abs(reading - person.rest)  # the step does not go past the reading itself
+        person.rest = np.clip(
+            person.rest + np.clip(above * rate * step_s, -away, away), -config.rest_limit, config.rest_limit
+        )
         return Affect(face.id, np.clip((reading - person.rest) / (1.0 - person.rest), 0.0, 1.0))
+
+
+def _levelled(
+    reading: NDArray[np.float64] | None,
+    plain: NDArray[np.float64],
+    person: _Person,
+    step_s: float,
+    config: AffectConfig,
+) -> NDArray[np.float64]:
+    """Return the reading with the level of the blendshapes; the blendshapes themselves when there is none."""
+    if reading is None:
+        return plain
+    if np.isnan(person.level).any():
+        person.level = reading - plain
+    else:
+        share = step_s / min(max(person.age_s, 1e-3) + step_s, config.settle_s)
+        person.level = person.level + min(share, 1.0) * (reading - plain - person.level)
+    return reading - person.level

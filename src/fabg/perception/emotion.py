@@ -31,7 +31,7 @@ Crop = Callable[[Face], "NDArray[np.uint8] | None"]
 """Gives the picture of a face as `fabg.perception.roi.aligned` makes it, or None when there is none."""
 
 PROTOTYPES: dict[str, dict[str, float]] = {
-    "angry": {"brow_lower": 1.0, "lip_press": 0.5, "lid_tight": 0.3, "brow_inner_up": -0.5, "smile": -0.7},
+    "angry": {"brow_lower": 1.0, "lip_press": 0.6, "brow_inner_up": -0.5, "smile": -0.7},
     "disgusted": {"lip_raise": 0.9, "lip_lower": 0.2, "brow_lower": 0.4, "smile": -0.7, "brow_outer_up": -0.3},
     "scared": {
         "brow_inner_up": 0.5, "brow_lower": 0.3, "eye_wide": 0.5, "lip_stretch": 0.6, "jaw_open": 0.1, "smile": -0.6,
@@ -46,7 +46,8 @@ PROTOTYPES: dict[str, dict[str, float]] = {
 """How much each movement speaks for an emotion (or against it: below 0).
 
 Happy 6+12; sad 1+4+15; surprised 1+2+5+26; scared 1+2+4+5+7+20+26; angry 4+5+7+23; disgusted 9+15+16 and
-10+16. Units 6 and 9 are not read (see `fabg.perception.facs.UNRELIABLE`), 24 stands in for 23.
+10+16. Units 6 and 9 are not read (see `fabg.perception.facs.UNRELIABLE`) and 7 is read too poorly to count;
+24 stands in for 23.
 """
 
 _EVIDENCE = np.array(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.expression import INDEX, N_SHAPES
-from fabg.perception.affect import UNIT, UNITS, read_units
+from fabg.perception.affect import UNITS, Affect
 from fabg.perception.types import Face
 
 N_UNITS = 99
@@ -76,19 +76,22 @@ _CONFIDENCE[[*UNIT_SHAPES, _LIPS_PART, _JAW_SIDEWAYS, _WINK]] = 1.0
 _CONFIDENCE[list(UNRELIABLE)] = 0.0
 
 
-def face_action_units(face: Face) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def face_action_units(
+    face: Face, affect: Affect | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return intensity and confidence of a face's action units, shape (99,) each, 0..1, indexed by unit.
 
-    As `action_units`, but the units of `fabg.perception.affect.UNITS` are read from all blendshapes and the
-    landmarks together, and lips part (25) and wink (46) follow them. A face without usable
-    landmarks is read from its blendshapes alone.
+    As `action_units`, but the units of `fabg.perception.affect.UNITS` are those of `affect` where it is given
+    (the face as an `AffectReader` read it, which follows the person), and lips part (25) and wink (46)
+    follow them.
     """
     intensity, confidence = action_units(face.blendshapes, min(max(face.confidence, 0.0), 1.0))
-    read = np.clip(read_units(face), 0.0, 1.0)
-    for unit, sides in zip(UNITS, read, strict=True):
+    if affect is None:
+        return intensity, confidence
+    for unit, sides in zip(UNITS, affect.units, strict=True):
         intensity[unit.action_unit] = sides.mean()
-    intensity[_LIPS_PART] = max(intensity[26] - float(face.blendshapes[INDEX["mouthClose"]]), 0.0)
-    left, right = read[UNIT["blink"]]
+    intensity[_LIPS_PART] = max(affect.jaw_open - float(face.blendshapes[INDEX["mouthClose"]]), 0.0)
+    left, right = affect.blink
     intensity[_WINK] = abs(left - right)
     return intensity, confidence
 
