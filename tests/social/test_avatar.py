@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -201,14 +202,9 @@ def test_the_lens_does_what_it_says(studio):
     dark, bright = (studio.render([look()], lens=Lens(exposure_ev=ev)).image for ev in (-3, 3))
     assert dark.mean() < 0.5 * sharp.mean()
     assert (bright == 255).mean() > 0.5
-    sharp = studio.render([look()], background=Background("plain")).image.astype(float)
-    moved = studio.render(
-        [look()], background=Background("plain"), lens=Lens(motion_px=(15, 0))
-    ).image.astype(float)
-    kept = [
-        np.abs(np.diff(moved, axis=axis)).mean() / np.abs(np.diff(sharp, axis=axis)).mean() for axis in (0, 1)
-    ]
-    assert kept[1] < 0.85 * kept[0], "a smear to the side keeps horizontal edges sharp"
+    moved = studio.render([look()], lens=Lens(motion_px=(15, 0))).image.astype(float)
+    expected = cv2.blur(sharp, (15, 1), borderType=cv2.BORDER_REFLECT_101)
+    assert np.abs(moved - expected).mean() < 0.4, "a smear to the side averages along rows"
 
 
 def test_light_comes_from_where_it_is_said_to(studio):

@@ -20,8 +20,8 @@ Area = Literal["trunk", "left", "right"]
 _WAIST, _ANKLE = -0.665, -1.44  # m, heights on the reference body
 _COLLAR = 0.17
 """The shirt ends where the skin follows the head by this share: a line round the neck."""
-_SCOOP = (-0.170, 0.092, 0.078)  # height of its middle, half width, half height, m
-_CLOTH_M, _RIM_M = 0.008, 0.010
+_SCOOP = ((-0.075, 0.0, -0.135), 0.100)
+_CLOTH_M, _RIM_M = 0.008, 0.028
 _SHOES = (0.10, 0.09, 0.09)
 _UPPER_ARM = {"left": (-0.20, 0.24, -0.95), "right": (-0.20, -0.24, -0.95)}
 _FOREARM = {"left": (-0.50, -0.62, -0.60), "right": (-0.50, 0.62, -0.60)}
@@ -194,11 +194,9 @@ def _below_neckline(reference: Points, head_share: NDArray, neckline: str) -> ND
     """Return where the shirt is: positive, in arbitrary units that cross zero at its edge."""
     inside = (_COLLAR - head_share) * 0.2
     if neckline == "scoop":
-        middle, width, height = _SCOOP
-        scoop = np.hypot(reference[:, 1] / width, (reference[:, 2] - middle) / height) - 1
-        front = np.clip((reference[:, 0] + 0.085) / 0.03, 0, 1)
-        lower = 0.05 * (scoop + 3 * (1 - front))
-        inside = -np.logaddexp(-150 * inside, -150 * lower) / 150  # a minimum without a corner
+        centre, radius = _SCOOP
+        wide = np.linalg.norm(reference - np.array(centre, np.float32), axis=1) - radius
+        inside = -np.logaddexp(-150 * inside, -150 * wide) / 150  # a minimum without a corner
     return inside
 
 
