@@ -2,7 +2,7 @@
 
 python tools/rendered_people.py runs/people
 fabg perceive runs/people --out runs/perceived
-python tools/picture.py runs/perceived/perceive.mp4 5.2 docs/media/perceive.png
+python tools/picture.py runs/perceived/perceive.mp4 3.6 docs/media/perceive.png 1024
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from fabg.social.avatar import (
     Background,
     FacePose,
     HandPose,
-    Lens,
     Person,
     Studio,
     facing,
@@ -33,7 +32,7 @@ FPS = 25
 SECONDS = 7.0
 CAMERA = Camera.from_fov(640, 480, 60.0)
 ROBOT = np.zeros(3)
-FIRST, SECOND = Person.random(FIRST_REPORT_SEED + 4), Person.random(FIRST_REPORT_SEED + 11)
+FIRST, SECOND = Person.random(FIRST_REPORT_SEED + 21), Person.random(FIRST_REPORT_SEED + 16)
 
 
 def rise(t: float, begin_s: float, end_s: float) -> float:
@@ -91,9 +90,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     with Studio(CAMERA) as studio:
         for k in range(round(SECONDS * FPS)):
-            picture = studio.render(
-                actors(k / FPS), background=Background("gradient"), lens=Lens(noise=0.01), seed=k
-            )
+            picture = studio.render(actors(k / FPS), background=Background("gradient"), seed=k)
             cv2.imwrite(str(out / f"{k:04d}.png"), picture.image[..., ::-1])
 
 
