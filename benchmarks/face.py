@@ -6,7 +6,9 @@ Questions, answered in one run on one core (this process, then the node, is pinn
 
 core      time of a 640 x 480 image with one face in the tracker, beside that of the bare models on the same
           crops (and of YuNet on the images where the tracker ran it), image by image: wanted <= 1.25.
-callback  the same for the node's whole callback: message in, messages out.
+crowd     time of an image with 1 to 6 faces, all followed, and the share of the identity embedding in it: the
+          time grows linearly, the share stays below 0.1.
+callback  the same as core for the node's whole callback: message in, messages out.
 node      the real node in its own process, fed at 25 and 60 images a second and at twice what it can do:
           it sustains 25, drops the oldest beyond its rate, and its lag (stamp to published faces) does not
           grow from the first third of the run to the last.
@@ -127,6 +129,62 @@ def measure_core(images: list[np.ndarray], seconds: float) -> dict:
         return compare(
             tracker, images, lambda i: tracker.update(Frame(images[i], next(stamps) / 25)), seconds
         )
+
+
+def crowd(images: list[np.ndarray], faces: int, i: int) -> np.ndarray:
+    """Return an image with several heads in two rows, each at another moment of the clip."""
+    canvas = np.full((SIZE[1], SIZE[0], 3), 110, dtype=np.uint8)
+    for k in range(faces):
+        head = cv2.resize(images[(i + 37 * k) % len(images)], (212, 159), interpolation=cv2.INTER_AREA)
+        x, y = 213 * (k % 3), 50 + 220 * (k // 3)
+        canvas[y : y + 159, x : x + 212] = head
+    return canvas
+
+
+def measure_crowd(images: list[np.ndarray], seconds: float) -> dict:
+    """Time the tracker on 1 to 6 faces after a start of two seconds; `seconds` for all together."""
+    rows = []
+    for faces in range(1, 7):
+        pictures = [crowd(images, faces, i) for i in range(50)]
+        spent, embedding_s = [], [0.0]
+        with FaceTracker(FaceTrackerConfig(max_faces=6)) as tracker:
+            embed = tracker._embedder.embed
+
+            def timed(*arguments, embed=embed, embedding_s=embedding_s):
+                began = time.perf_counter()
+                try:
+                    return embed(*arguments)
+                finally:
+                    embedding_s[0] += time.perf_counter() - began
+
+            until, i, seen = time.perf_counter() + seconds / 6, 0, 0
+            while time.perf_counter() < until or i < 150:
+                began = time.perf_counter()
+                result = tracker.update(Frame(pictures[i % 50], i / 25))
+                if i == 100:  # by then everybody is known; what follows is steady
+                    tracker._embedder.embed = timed
+                if i > 100:
+                    spent.append((time.perf_counter() - began) * 1e3)
+                    seen += len(result.faces)
+                i += 1
+        rows.append(
+            {
+                "faces": faces,
+                "found": round(seen / len(spent), 2),
+                "ms": percentiles(spent),
+                "embedding_share": round(embedding_s[0] * 1e3 / sum(spent), 4),
+                "detector_runs": tracker.detector_runs,
+                "images": i,
+            }
+        )
+    n, ms = np.array([r["faces"] for r in rows]), np.array([r["ms"]["p50"] for r in rows])
+    slope, base = np.polyfit(n, ms, 1)
+    return {
+        "rows": rows,
+        "ms_a_face": round(float(slope), 3),
+        "ms_beside": round(float(base), 3),
+        "worst_distance_from_line": round(float(np.max(np.abs(base + slope * n - ms) / ms)), 3),
+    }
 
 
 def measure_callback(images: list[np.ndarray], seconds: float) -> dict:
@@ -282,9 +340,9 @@ def main() -> None:
     images = load_clip()
     figures: dict = {"machine": describe(), "image": list(SIZE)}
     os.sched_setaffinity(0, {cores[0]})
-    measures = (
-        {"core": measure_core} if arguments.no_node else {"core": measure_core, "callback": measure_callback}
-    )
+    measures = {"core": measure_core, "crowd": measure_crowd}
+    if not arguments.no_node:
+        measures["callback"] = measure_callback
     for name, measure in measures.items():
         print(f"{name}: {arguments.core_seconds:.0f} s", file=sys.stderr, flush=True)
         figures[name] = measure(images, arguments.core_seconds)

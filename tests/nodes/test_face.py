@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import itertools
+import time
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from tf2_msgs.msg import TFMessage
 from fabg.nodes.face import FaceNodeConfig
 from fabg.paths import cache_dir, share_dir
 from fabg.perception.face import FaceTrackerConfig
-from fabg.ros.image import ImageConverter
+from fabg.ros.image import ImageConverter, depth_to_message
 from fabg.ros.node import EXIT_USAGE
 from fabg.ros.params import entries
 from tests.conftest import environment, wait_until
@@ -45,11 +46,12 @@ class Camera:
         self._publisher = probe.publisher(Image, "/camera/left/image_raw", IMAGE_QOS)
         self._message = ImageConverter().to_message(picture, Time(), FRAME)
         self._count = itertools.count(1)
+        self.start_s = 1000
         self.sent: list[tuple[int, int]] = []
 
     def send(self, message: Image | None = None) -> None:
         message = message or self._message
-        message.header.stamp = Time(sec=1000, nanosec=next(self._count) * 40_000_000 % 10**9)
+        message.header.stamp = Time(sec=self.start_s, nanosec=next(self._count) * 40_000_000 % 10**9)
         message.header.stamp.sec += len(self.sent) // 25
         self.sent.append((message.header.stamp.sec, message.header.stamp.nanosec))
         self._publisher.publish(message)
@@ -169,6 +171,61 @@ def test_corrupt_images_are_counted_and_survived(probe, camera):
     wait_until(step, "corrupt images in the diagnostics")
     before = len(faces)
     camera.until(lambda: len(faces) > before and faces[-1].faces, "faces after corrupt images")
+
+
+@pytest.mark.graph
+def test_odd_images_are_explained(probe, camera, picture):
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+    faces = probe.collect(FaceArray, "/fabg/faces")
+
+    def told(words: str) -> bool:
+        return any(
+            status.name == "fabg: face" and status.level == b"\x01" and words in status.message
+            for status in (diagnostics[-1].status if diagnostics else ())
+        )
+
+    def show(rgb: np.ndarray, encoding: str = "rgb8") -> None:
+        camera._message = ImageConverter().to_message(rgb, Time(), FRAME)
+        if encoding != "rgb8":
+            code = {"mono8": cv2.COLOR_RGB2GRAY, "rgba8": cv2.COLOR_RGB2RGBA}[encoding]
+            pixels = cv2.cvtColor(rgb, code)
+            camera._message.encoding, camera._message.step = encoding, pixels.nbytes // len(pixels)
+            camera._message.data = array.array("B", pixels.tobytes())
+
+    show(np.full_like(picture, 2))
+    camera.until(lambda: told("dark image"), "the warning of a dark image")
+    show(np.full_like(picture, 255))
+    camera.until(lambda: told("overexposed image"), "the warning of an overexposed image")
+    show(np.full((1, 1, 3), 255, dtype=np.uint8))
+    camera.until(lambda: told("tiny image"), "the warning of a tiny image")
+    for encoding in ("mono8", "rgba8"):
+        show(picture, encoding)
+        before = len(faces)
+        camera.until(lambda: len(faces) > before + 5 and faces[-1].faces, f"a face in {encoding}")  # noqa: B023
+    camera.start_s = int(time.time()) + 3600
+    camera.until(lambda: told("s in the future"), "the warning of stamps from the future")
+    camera.start_s = 1000
+    camera.sent.clear()
+    camera.until(lambda: faces[-1].faces and faces[-1].header.stamp.sec < 2000, "a face after all that")
+
+
+@pytest.mark.graph
+def test_depth_of_the_image_is_used(probe, camera):
+    faces = probe.collect(FaceArray, "/fabg/faces")
+    depth = probe.publisher(Image, "/camera/depth/image_raw", IMAGE_QOS)
+    camera.until(lambda: faces and faces[-1].faces, "a face")
+    distance = faces[-1].faces[0].pose.position.z
+    assert faces[-1].faces[0].depth_source == 3  # monocular
+
+    def measured() -> bool:
+        message = depth_to_message(np.full((300, 400), 1.2 * distance, np.float32), Time(), FRAME)
+        sec, nanosec = camera.sent[-1]
+        message.header.stamp = Time(sec=sec, nanosec=nanosec)
+        depth.publish(message)
+        face = faces[-1].faces[0] if faces[-1].faces else None
+        return face is not None and face.depth_source == 1 and face.pose.position.z > 1.1 * distance
+
+    camera.until(measured, "the distance of the depth camera")
 
 
 @pytest.mark.graph

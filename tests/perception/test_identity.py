@@ -246,9 +246,10 @@ def test_a_failing_model_leaves_the_tracks_alone(world):
 
 
 def test_likeness_needs_an_embedding_and_agreeing_colours():
-    assert Likeness(0.55, 5.0).same and not Likeness(0.55, 20.0).same
-    assert Likeness(0.7, 20.0).same and not Likeness(0.7, 40.0).same
+    assert Likeness(0.65, 5.0).same and not Likeness(0.65, 15.0).same
+    assert Likeness(0.85, 20.0).same and not Likeness(0.85, 40.0).same
     assert not Likeness(None, 0.0).same and not Likeness(0.4, 0.0).same
+    assert Likeness(0.85, None).same and not Likeness(0.65, None).same
     assert Likeness(0.1, 5.0).other and not Likeness(None, 50.0).other
 
 

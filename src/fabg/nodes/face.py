@@ -143,7 +143,7 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         """Say in the diagnostics what is odd about the last image."""
         trouble = list(self._tracker.trouble)
         if ahead_s > _FUTURE_S:
-            trouble.append(f"stamp lies {ahead_s:.3g} s in the future")
+            trouble.append(f"stamp lies {ahead_s:.1f} s in the future")
         if trouble:
             self.health.warn("image", "; ".join(trouble))
         else:

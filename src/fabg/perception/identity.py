@@ -20,8 +20,8 @@ from fabg.perception.landmark import Reading
 from fabg.perception.portrait import (
     LEARN_AFTER_S,
     MARGIN,
-    SAME_COLOUR,
     SURE_COLOUR,
+    UNLIKE_COLOUR,
     Gallery,
     Portrait,
     compare,
@@ -102,7 +102,7 @@ class Recogniser:
 
     def unlike(self, track: Track, reading: Reading) -> bool:
         """Return whether the colours of a reading say that it may be somebody else."""
-        return self.cost(track, reading) > _COLOUR_COST * SAME_COLOUR
+        return self.cost(track, reading) > _COLOUR_COST * UNLIKE_COLOUR
 
     def retire(self, track: Track) -> None:
         """Remember the person of a track that has ended."""

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from fabg.perception.embedding import colour_distance
 
-# Measured (docs/face.md): one person's embeddings differ by less than 1 - 0.68, those of two people
-# by more than 1 - 0.47; colours of one person in one light by less than 9, in half the light by 15.
-_SAME_COSINE, SAME_COLOUR = 0.50, 14.0
-_SURE_COSINE, SURE_COLOUR = 0.60, 24.0
+# Measured with tests/perception/test_embedding.py and on 14 rendered people: moments of one person are
+# alike by 0.65 to 0.98, mostly above 0.8; two real people by less than 0.5, two rendered ones by up to 0.77,
+# which is why a cosine of 0.6 needs the colours' consent. Colours of one person differ by up to 8 in
+# one light and by 15 in half of it; those of two people by more than 6, mostly 20.
+_SAME_COSINE, _SAME_COLOUR = 0.60, 9.0
+_SURE_COSINE, SURE_COLOUR = 0.80, 24.0
 """So alike an embedding outweighs a change of light."""
+UNLIKE_COLOUR = 14.0
 _OTHER_COSINE = 0.25
 _COLOUR_PER_COSINE = 40.0
 MARGIN = 0.2
@@ -69,7 +72,7 @@ class Likeness:
         if self.cosine is None:
             return False
         colour = self.colour if self.colour is not None else SURE_COLOUR
-        return (self.cosine >= _SAME_COSINE and colour <= SAME_COLOUR) or (
+        return (self.cosine >= _SAME_COSINE and colour <= _SAME_COLOUR) or (
             self.cosine >= _SURE_COSINE and colour <= SURE_COLOUR
         )
 
