@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from fabg_msgs.msg import Timing
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
@@ -112,6 +114,12 @@ def test_an_impossible_calibration_is_refused(tmp_path, text, said):
         load_calibration(str(tmp_path / "none.yaml"), (640, 480))
 
 
+def change(probe, transition):
+    """Move the camera on in its life cycle."""
+    request = ChangeState.Request(transition=Transition(id=transition))
+    assert probe.call(ChangeState, "/camera/change_state", request).success
+
+
 @pytest.mark.graph
 def test_images_come_stamped_described_and_end_latched(probe, node_process, folder):
     images = probe.collect(Image, "/camera/left/image_raw", NEWEST_ONLY)
@@ -120,10 +128,16 @@ def test_images_come_stamped_described_and_end_latched(probe, node_process, fold
     static = probe.collect(TFMessage, "/tf_static", STATIC)
     timings = probe.collect(Timing, "/fabg/timing")
     early = probe.collect(Bool, "/camera/ended", LATCHED)
-    began = probe.node.get_clock().now().nanoseconds * 1e-9
     node_process(
-        "camera", source=str(folder), horizontal_fov_deg=90.0, **{"mount.yaw": math.pi / 2, "mount.x": 0.3}
-    )
+        "camera", source=str(folder), horizontal_fov_deg=90.0, autostart=False,
+        **{"mount.yaw": math.pi / 2, "mount.x": 0.3},
+    )  # fmt: skip
+    # The pictures last 1.6 s: they begin when both sides have found each other.
+    change(probe, Transition.TRANSITION_CONFIGURE)
+    topics = ("image_raw", "image_raw/compressed", "camera_info")
+    wait_until(lambda: all(probe.node.count_publishers(f"/camera/left/{t}") for t in topics), "the topics")
+    began = probe.node.get_clock().now().nanoseconds * 1e-9
+    change(probe, Transition.TRANSITION_ACTIVATE)
     wait_until(lambda: early and early[-1].data, "the end")
     late = probe.collect(Bool, "/camera/ended", LATCHED)
     wait_until(lambda: late, "the latched end")
