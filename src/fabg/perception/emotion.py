@@ -31,15 +31,16 @@ Crop = Callable[[Face], "NDArray[np.uint8] | None"]
 """Gives the picture of a face as `fabg.perception.roi.aligned` makes it, or None when there is none."""
 
 PROTOTYPES: dict[str, dict[str, float]] = {
-    "angry": {"brow_lower": 1.0, "lip_press": 0.6, "brow_inner_up": -0.5, "smile": -0.7},
-    "disgusted": {"lip_raise": 0.9, "lip_lower": 0.2, "brow_lower": 0.4, "smile": -0.7, "brow_outer_up": -0.3},
+    "angry": {"brow_lower": 1.2, "lip_press": 1.0, "brow_inner_up": -0.6, "brow_outer_up": -0.3, "smile": -0.8},
+    "disgusted": {"lip_raise": 1.6, "lip_lower": 0.4, "brow_lower": 0.5, "smile": -0.8, "brow_outer_up": -0.4},
     "scared": {
-        "brow_inner_up": 0.5, "brow_lower": 0.3, "eye_wide": 0.5, "lip_stretch": 0.6, "jaw_open": 0.1, "smile": -0.6,
+        "brow_inner_up": 0.5, "brow_lower": 0.3, "eye_wide": 0.8, "lip_stretch": 1.4, "jaw_open": 0.1, "smile": -0.8,
     },
-    "happy": {"smile": 1.5, "lip_corner_down": -0.5, "brow_lower": -0.3},
-    "sad": {"brow_inner_up": 0.4, "brow_lower": 0.3, "lip_corner_down": 1.0, "brow_outer_up": -0.4, "smile": -0.8},
+    "happy": {"smile": 1.5, "lip_corner_down": -0.8, "brow_lower": -0.3},
+    "sad": {"brow_inner_up": 0.5, "brow_lower": 0.2, "lip_corner_down": 1.8, "brow_outer_up": -0.5, "smile": -0.8},
     "surprised": {
-        "brow_inner_up": 0.4, "brow_outer_up": 0.5, "eye_wide": 0.3, "jaw_open": 0.4, "brow_lower": -0.8, "smile": -0.6,
+        "brow_inner_up": 0.4, "brow_outer_up": 0.5, "eye_wide": 0.4, "jaw_open": 0.4, "lip_stretch": -0.5,
+        "brow_lower": -0.8, "smile": -0.8,
     },
     "neutral": {},
 }  # fmt: skip
@@ -47,7 +48,7 @@ PROTOTYPES: dict[str, dict[str, float]] = {
 
 Happy 6+12; sad 1+4+15; surprised 1+2+5+26; scared 1+2+4+5+7+20+26; angry 4+5+7+23; disgusted 9+15+16 and
 10+16. Units 6 and 9 are not read (see `fabg.perception.facs.UNRELIABLE`) and 7 is read too poorly to count;
-24 stands in for 23.
+24 stands in for 23. Movements that are read weakly (10, 15, 20, 24: a full one reads as a fourth) weigh more.
 """
 
 _EVIDENCE = np.array(
