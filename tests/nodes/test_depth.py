@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
@@ -26,7 +27,9 @@ from fabg.ros.pairing import Pairing
 from fabg.ros.params import entries
 from fabg.ros.time import seconds, stamp
 from tests.conftest import wait_until
+from tests.perception.stereo_scenes import Plane, render, speckled, turned
 from tests.perception.test_stereo import pair as rendered_pair
+from tests.perception.test_stereo_calibration import LEFT, RIGHT, exact
 
 
 def depth_message(z_m, stamp_s=0.0, encoding="32FC1", *, pad=0, big=False):
@@ -297,3 +300,33 @@ def test_what_is_wrong_with_a_pair_is_told_and_the_node_lives_on(probe, node_pro
     pair.sent = list(unequal.sent)
     pair.until(lambda: len(depths) > count, "distances again")
     assert process.poll() is None
+
+
+@pytest.mark.graph
+def test_from_side_by_side_pictures_to_distances(probe, node_process, tmp_path):
+    """The whole chain: two distorted lenses in one image, through the camera node, to metres."""
+    card = Plane(turned((0, 0, 0), (0.02, 0.0, 0.7)), speckled(3, 0.004))
+    halves = [
+        cv2.resize(render([card], lens)[0], (320, 240), interpolation=cv2.INTER_AREA)
+        for lens in (LEFT, RIGHT)
+    ]
+    (tmp_path / "pictures").mkdir()
+    assert cv2.imwrite(str(tmp_path / "pictures" / "0.png"), np.concatenate(halves, axis=1))
+    exact().save(tmp_path / "stereo.yaml")
+    depths = probe.collect(Image, STEREO_TOPIC, NEWEST_ONLY)
+    lefts = probe.collect(Image, "/camera/left/image_raw", NEWEST_ONLY)
+    node_process("depth", scale=1.0, nearest_m=0.4)
+    node_process(
+        "camera", source=str(tmp_path / "pictures"), loop=True, fps=10.0, stereo="side_by_side",
+        stereo_calibration=str(tmp_path / "stereo.yaml"),
+    )  # fmt: skip
+    wait_until(lambda: len(depths) > 2, "distances")
+    assert {seconds(m.header.stamp) for m in depths} & {seconds(m.header.stamp) for m in lefts}
+    # Rectifying turns the camera a little: the card is no longer quite parallel to the image.
+    normal = exact().rectification[0] @ [0.0, 0.0, 1.0]
+    camera = exact().scaled_to((320, 240)).camera
+    v, u = np.mgrid[:240, :320].astype(float)
+    rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
+    truth = (0.7 / (np.c_[rays, np.ones(len(rays))] @ normal)).reshape(240, 320)
+    error = np.abs(depth_from_message(depths[-1]) - truth) / truth
+    assert np.isfinite(error).mean() > 0.7 and np.nanmedian(error) < 0.02
