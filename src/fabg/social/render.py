@@ -197,7 +197,8 @@ class Renderer:
             return elbow + np.array([-0.06 * sign, 0.24, 0.16])
         figure, trunk = cast.who.figure, cast.posed.trunk
         joint = figure.body.points[f"bone_head_{hand.side.name.lower()}"][BONES.index("upperarm01")]
-        return np.asarray(trunk[:3, :3] @ figure.vertices[joint] + trunk[:3, 3])
+        # A little inside the trunk, so that the sleeve's open end does not show.
+        return np.asarray(trunk[:3, :3] @ (figure.vertices[joint] * [1, 0.88, 1]) + trunk[:3, 3])
 
     # -- drawing --------------------------------------------------------------------------------
 
