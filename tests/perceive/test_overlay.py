@@ -11,9 +11,9 @@ import pytest
 from fabg.perceive.angles import head_deg, ray_deg
 from fabg.perceive.cards import WIDTH
 from fabg.perceive.film import Painter
-from fabg.perceive.overlay import BONES, CONTOURS, IRISES, View, draw
+from fabg.perceive.overlay import BONES, CONTOURS, IRISES, View, draw, in_words
 from fabg.perception.pose import Camera
-from fabg.perception.types import ROBOT, DepthSource, Emotion, Engagement, Gaze, Gesture, Look
+from fabg.perception.types import ROBOT, DepthSource, Emotion, Engagement, Gaze, Gesture, Look, Side
 from fabg.strokes import HIDDEN, PERSON
 from fabg.strokes import ROBOT as AT_ROBOT
 from tests.perceive.people import FACING, face, hand, scene
@@ -178,3 +178,16 @@ def test_every_source_of_depth_has_a_word():
         for source in DepthSource
     ]
     assert len({p.tobytes() for p in pictures}) == len(DepthSource)
+
+
+@pytest.mark.parametrize(
+    "side, gesture, words",
+    [
+        (Side.LEFT, Gesture.LEFT, "left hand points left"),
+        (Side.RIGHT, Gesture.THUMBS_UP, "right hand thumbs up"),
+        (Side.UNKNOWN, Gesture.POINTING, "hand pointing"),
+        (Side.RIGHT, Gesture.NONE, "right hand"),
+    ],
+)
+def test_the_side_and_the_direction_are_told_apart(side, gesture, words):
+    assert in_words(hand("h1", (0.0, 0.0, 0.5), side=side, gesture=gesture)) == words

@@ -203,7 +203,9 @@ def test_hidden_people_leave_no_image_in_any_file(film, tmp_path, console):
     shown = []
     for k, spec in enumerate((film, other)):
         out = tmp_path / f"run{k}"
-        run_perceive(str(spec), out, seconds=0.45, hide_people=True, console=console, make=_fake(lambda count: None))
+        run_perceive(
+            str(spec), out, seconds=0.45, hide_people=True, console=console, make=_fake(lambda count: None)
+        )
         shown.append(np.array(_video(out / "perceive.mp4")[1])[:, :, :960])
         assert not [p for p in out.rglob("*") if p.suffix in (".jpg", ".jpeg")]
     assert np.array_equal(*shown)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from fabg.perceive.angles import head_deg
+from fabg.perceive.overlay import in_words
 from fabg.perception.scene import Scene
-from fabg.perception.types import ROBOT, DepthSource, Emotion, Engagement, Face, Gaze, Gesture, Side
+from fabg.perception.types import ROBOT, DepthSource, Emotion, Engagement, Face, Gaze
 from fabg.strokes import FAINT, GROUND, INK, Colour, Picture, dot, polyline, width_of, write
 from fabg.strokes import ROBOT as AT_ROBOT
 
@@ -100,13 +101,8 @@ def _source(source: DepthSource) -> str:
 
 
 def _hands(scene: Scene, face: Face) -> str:
-    said = [
-        f"{hand.side.name.lower() if hand.side is not Side.UNKNOWN else 'hand'} "
-        + ("-" if hand.gesture is Gesture.NONE else hand.gesture.name.lower().replace("_", " "))
-        for hand in (scene.hands.hands if scene.hands else ())
-        if hand.person_id == face.id
-    ]
-    return "   ".join(said)
+    hands = scene.hands.hands if scene.hands else ()
+    return "   ".join(in_words(hand) for hand in hands if hand.person_id == face.id)
 
 
 def _emotion(panel: Picture, top: int, emotion: Emotion | None) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from fabg.perception.pictures import fitted
 from fabg.perception.pose import Camera
 from fabg.perception.scene import Scene
-from fabg.perception.types import ROBOT, DepthSource, Face, Gaze, Gesture, Hand
+from fabg.perception.types import ROBOT, DepthSource, Face, Gaze, Gesture, Hand, Side
 from fabg.strokes import (
     FAINT,
     HIDDEN,
@@ -66,6 +66,7 @@ BONES: tuple[tuple[int, ...], ...] = (
 _AXES: tuple[Colour, ...] = ((255, 96, 88), (112, 214, 112), (96, 158, 255))  # x, y, z, as in RViz
 _AXIS_M, _RAY_M, _POINT_M = 0.045, 0.2, 0.2
 _NEAREST_M = 0.03
+_ACROSS = (Gesture.UP, Gesture.DOWN, Gesture.LEFT, Gesture.RIGHT)
 _SOURCES = {
     DepthSource.UNKNOWN: "",
     DepthSource.SENSOR: "sensor",
@@ -154,6 +155,15 @@ def draw(
     for hand in scene.hands.hands if scene.hands else ():
         _hand_label(panel, hand, view, colours.get(hand.person_id, INK))
     return panel
+
+
+def in_words(hand: Hand) -> str:
+    """Return which hand it is and what it does: ``right hand points up``."""
+    side = "" if hand.side is Side.UNKNOWN else f"{hand.side.name.lower()} "
+    if hand.gesture is Gesture.NONE:
+        return f"{side}hand"
+    word = hand.gesture.name.lower().replace("_", " ")
+    return f"{side}hand {'points ' if hand.gesture in _ACROSS else ''}{word}"
 
 
 # Faces -----------------------------------------------------------------------------------------------
@@ -256,9 +266,7 @@ def _hand_label(panel: Picture, hand: Hand, view: View, colour: Colour) -> None:
     if hand.direction is not None and tip[2] > _NEAREST_M:
         along = view.ray(tip, hand.direction, _POINT_M)
         _arrow(panel, points[_INDEX_TIP], points[_INDEX_TIP] + along, POINTING)
-    said = hand.side.name.lower() if hand.side else "hand"
-    if hand.gesture is not Gesture.NONE:
-        said += f"  {hand.gesture.name.lower().replace('_', ' ')}"
+    said = in_words(hand)
     said += f"  {float(np.linalg.norm(hand.position)):.2f} m {_SOURCES[hand.depth_source]}".rstrip()
     colour = colour if hand.gesture is not Gesture.NONE or hand.extended else FAINT
     _tag(panel, (float(points[:, 0].min()), float(points[:, 1].max()) + 6.0), said, colour)
