@@ -114,7 +114,7 @@ def test_the_nearest_in_time_is_found_and_a_sensor_preferred(fake):
     assert depth.at(10.5) is None and depth.at(10.5, 0.4).z_m[0, 0] == 3.0
     fake.send(SENSOR_TOPIC, depth_message([[7.0]], 10.15))
     assert depth.at(10.1).source == DepthSource.SENSOR
-    assert depth.at(10.0).source == DepthSource.STEREO, "the sensor's is too old"
+    assert depth.at(9.9).source == DepthSource.STEREO, "the sensor's is too old"
 
 
 def test_depth_comes_in_the_size_of_the_image(fake):
@@ -255,6 +255,12 @@ def test_a_pair_becomes_distances_with_the_stamp_and_frame_of_the_left_image(pro
     pair.until(lambda: float(values_of(diagnostics)[1].get("valid_fraction", 0)) > 0.5, "the valid fraction")
     _, values = values_of(diagnostics)
     assert values["baseline_mm"] == "100.0" and "work_ms_p50" in values and "unmatched" in values
+
+    # Many at once: what cannot be matched in time is passed over, and the newest come soon.
+    for _ in range(60):
+        pair.send()
+    pair.until(lambda: seconds(depths[-1].header.stamp) >= pair.sent[-15], "distances of a new pair")
+    assert len(depths) < len(pair.sent)
 
     # Live: half the size, published as it is.
     request = SetParameters.Request(

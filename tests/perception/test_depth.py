@@ -15,6 +15,7 @@ from fabg.geometry import pose, rotation_from_ypr
 from fabg.perception.depth import (
     _SURFACE,
     IRIS_DIAMETER_M,
+    HeadSizes,
     distance_at,
     face_distance,
     iris_distance,
@@ -162,6 +163,30 @@ def test_what_cannot_be_the_face_leaves_it_as_it_was():
     assert with_depth(face, depth_of(np.full_like(right, 3.0)), max_factor=4.0).pose[2, 3] > 2.9
     scattered = np.random.default_rng(3).uniform(0.5, 3.0, right.shape)
     assert with_depth(face, depth_of(scattered)) is face, "points that contradict each other are no face"
+
+
+def test_a_head_that_was_measured_keeps_its_size_without_depth():
+    sizes = HeadSizes()
+    near, points = face_at((0.1, 0.0, 0.8), size=0.85)
+    assert sizes.placed(near, None) is near, "nothing is known yet"
+    measured = sizes.placed(near, depth_of(paint(points, near.landmarks)))
+    assert measured.depth_source == DepthSource.SENSOR
+    assert measured.pose[2, 3] == pytest.approx(0.8, rel=3e-3)
+    # The same small head, now farther, without depth: a head of average size would be at 1.41 m.
+    far, _ = face_at((0.0, 0.1, 1.2), size=0.85)
+    assert far.pose[2, 3] == pytest.approx(1.2 / 0.85)
+    remembered = sizes.placed(far, None)
+    np.testing.assert_allclose(remembered.pose[:3, 3], [0.0, 0.1, 1.2], rtol=3e-3, atol=1e-9)
+    assert remembered.depth_source == DepthSource.MONOCULAR
+    # What cannot be the face teaches nothing.
+    wall = depth_of(np.full((480, 640), 5.0))
+    assert sizes.placed(far, wall).pose[2, 3] == remembered.pose[2, 3]
+    other = replace(far, id="f2")
+    assert sizes.placed(other, None) is other, "another head has another size"
+    sizes.keep(["f2"])
+    assert sizes.placed(far, None) is far
+    with pytest.raises(ConfigError, match="memory is 0"):
+        HeadSizes(memory=0)
 
 
 def test_a_face_with_nan_is_refused():

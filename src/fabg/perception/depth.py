@@ -7,6 +7,8 @@ face = with_depth(face, depth)                   # at its measured distance, or 
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -159,17 +161,74 @@ def with_depth(face: Face, depth: Depth | None, *, max_factor: float = 1.5) -> F
     InputError
         See `face_distance`.
     """
+    factor = _factor(face, depth, max_factor)
+    if depth is None or factor is None:
+        return face
+    return _moved(face, factor, depth.source)
+
+
+class HeadSizes:
+    """Remembers how large each head is, so that its distance does not jump when depth fails for a while.
+
+    A measured distance tells by what factor a head is larger or smaller than believed. While there is depth, a
+    face gets its measured distance as from `with_depth`; without, the distance from its size by the median of
+    the last factors, which still counts as MONOCULAR.
+
+    Parameters
+    ----------
+    max_factor
+        See `with_depth`.
+    memory
+        How many measurements of a face are kept, >= 1.
+
+    Raises
+    ------
+    ConfigError
+        When `memory` is less than 1.
+    """
+
+    def __init__(self, *, max_factor: float = 1.5, memory: int = 15) -> None:
+        if memory < 1:
+            raise ConfigError(f"memory is {memory}: expected 1 or more measurements")
+        self._max_factor, self._memory = max_factor, memory
+        self._factors: dict[str, deque[float]] = {}
+
+    def placed(self, face: Face, depth: Depth | None) -> Face:
+        """Return the face at its measured distance, or at that from the size of its own head.
+
+        Raises
+        ------
+        ConfigError, InputError
+            See `with_depth`.
+        """
+        factor = _factor(face, depth, self._max_factor)
+        if depth is not None and factor is not None:
+            self._factors.setdefault(face.id, deque(maxlen=self._memory)).append(factor)
+            return _moved(face, factor, depth.source)
+        if known := self._factors.get(face.id):
+            return _moved(face, float(np.median(known)), DepthSource.MONOCULAR)
+        return face
+
+    def keep(self, ids: Iterable[str]) -> None:
+        """Forget all faces but these."""
+        self._factors = {id_: self._factors[id_] for id_ in ids if id_ in self._factors}
+
+
+def _factor(face: Face, depth: Depth | None, max_factor: float) -> float | None:
+    """Return by what factor a face is farther than its size says, None when that is not known or cannot be."""
     if not (math.isfinite(max_factor) and max_factor >= 1.0):
         raise ConfigError(f"max_factor is {max_factor}: expected a finite number >= 1")
     measured_m = None if depth is None else face_distance(face, depth)
-    if depth is None or measured_m is None:
-        return face
+    if measured_m is None:
+        return None
     factor = measured_m / float(face.pose[2, 3])
-    if not 1.0 / max_factor <= factor <= max_factor:
-        return face
+    return factor if 1.0 / max_factor <= factor <= max_factor else None
+
+
+def _moved(face: Face, factor: float, source: DepthSource) -> Face:
     pose = face.pose.copy()
     pose[:3, 3] *= factor
-    return replace(face, pose=pose, depth_source=depth.source)
+    return replace(face, pose=pose, depth_source=source)
 
 
 def iris_distance(landmarks: NDArray[np.float64], camera: Camera) -> float | None:

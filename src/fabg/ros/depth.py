@@ -106,7 +106,7 @@ class DepthInput:
             node.subscribe(Image, topic, self._storing(source, topic), NEWEST_ONLY)
 
     def at(
-        self, stamp_s: float, slack_s: float = 0.1, *, size: tuple[int, int] | None = None
+        self, stamp_s: float, slack_s: float = 0.15, *, size: tuple[int, int] | None = None
     ) -> Depth | None:
         """Return the depth image nearest in time, or None when there is none within `slack_s`.
 
