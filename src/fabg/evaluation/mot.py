@@ -16,7 +16,7 @@ from fabg.perception.types import Roi
 
 _MATCH_OVERLAP = 0.4
 """A found face is a person's when their boxes overlap by so much (intersection over union)."""
-_VISIBLE = 0.6
+_VISIBLE = 0.75
 """A face of which less is visible need not be found, and may be."""
 
 

@@ -40,6 +40,8 @@ _CELLS = np.array(
         (0.00, 0.95, 0.45, 1.35),
     ]
 )
+CLOTHES = slice(4, 6)
+"""Rows of `colours` that somebody nearer may cover although the face is free."""
 _BROW, _CHIN = 10, 152
 _STEPS = (np.arange(6) + 0.5) / 6
 _U = _CELLS[:, None, None, 0] + (_CELLS[:, 2] - _CELLS[:, 0])[:, None, None] * _STEPS[None, None, :]

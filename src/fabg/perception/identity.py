@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fabg.errors import InputError
 from fabg.perception.association import Track
-from fabg.perception.embedding import Embedder, colour_distance, colours
+from fabg.perception.embedding import CLOTHES, Embedder, colour_distance, colours
 from fabg.perception.landmark import Reading
 from fabg.perception.portrait import (
     LEARN_AFTER_S,
@@ -166,7 +166,11 @@ class Recogniser:
         ]
         if questions:
             track, reading = min(questions, key=lambda q: (bool(q[0].id), not q[0].doubted, q[0].asked_s))
-            self._examine(track, reading, tracks, clock_s)
+            seen = self._seen(reading)
+            if id(track) in close:
+                seen = seen.copy()
+                seen[CLOTHES] = np.nan
+            self._examine(track, reading, seen, tracks, clock_s)
         for track, reading in visible:
             covered = not _uncovered(reading, visible)
             if not track.id and clock_s - track.born_s >= (_PATIENCE_COVERED_S if covered else _PATIENCE_S):
@@ -184,7 +188,7 @@ class Recogniser:
                 if overlap(box, other_box) > 0.0:
                     close |= {id(one), id(other)}
                     for a, b in ((one, other), (other, one)):
-                        if b.id:
+                        if a.id and b.id:
                             a.suspects.add(b.id)
                             a.doubted, a.denials = True, 0
         return close
@@ -210,7 +214,14 @@ class Recogniser:
 
     # What to make of it ------------------------------------------------------------------------------
 
-    def _examine(self, track: Track, reading: Reading, tracks: list[Track], clock_s: float) -> None:
+    def _examine(
+        self,
+        track: Track,
+        reading: Reading,
+        seen: NDArray[np.float64],
+        tracks: list[Track],
+        clock_s: float,
+    ) -> None:
         assert self.embedder is not None and self._image is not None
         track.asked_s = clock_s
         self.runs += 1
@@ -220,7 +231,6 @@ class Recogniser:
             return  # whoever it is, the face itself is tracked on
         if embedding is None:
             return
-        seen = self._seen(reading)
         candidates = {
             name: compare(portrait, embedding, seen)
             for name, portrait in self._candidates(track, tracks).items()
