@@ -12,6 +12,7 @@ from fabg.errors import InputError
 from fabg.perception.pose import Camera
 from fabg.perception.types import Side
 from fabg.social.avatar import (
+    HAND_SHAPES,
     Actor,
     Background,
     EyeAngles,
@@ -96,7 +97,9 @@ def _hand(name: str, k: int) -> Actor:
         side = Side.RIGHT
     return Actor(
         Person.random(_PEOPLE[2 * k]),
-        hands=(HandPose(side, hand_at((0.0, 0.015, 0.45), fingers_to=towards, palm_to=palm), name),),
+        hands=(
+            HandPose(side, hand_at((0.0, 0.015, 0.45), fingers_to=towards, palm_to=palm), HAND_SHAPES[name]),
+        ),
     )
 
 
@@ -112,13 +115,19 @@ def _together() -> Image:
     left, middle, right = (Person.random(seed) for seed in (1013, 1010, 1018))
     child, behind = Person.random(1027), Person.random(1006)
     wave = HandPose(
-        Side.RIGHT, hand_at((-0.62, -0.02, 1.10), fingers_to=(-0.2, -1, 0), palm_to=(0.2, 0, -1)), "open"
+        Side.RIGHT,
+        hand_at((-0.62, -0.02, 1.10), fingers_to=(-0.2, -1, 0), palm_to=(0.2, 0, -1)),
+        HAND_SHAPES["open"],
     )
     point = HandPose(
-        Side.LEFT, hand_at((0.33, 0.27, 1.00), fingers_to=(1, -0.25, -0.2), palm_to=(0.2, 0.4, -1)), "point"
+        Side.LEFT,
+        hand_at((0.33, 0.27, 1.00), fingers_to=(1, -0.25, -0.2), palm_to=(0.2, 0.4, -1)),
+        HAND_SHAPES["point"],
     )
     up = HandPose(
-        Side.LEFT, hand_at((0.52, 0.10, 1.08), fingers_to=(-0.9, 0, -0.4), palm_to=(0.2, 0, 1)), "thumbs_up"
+        Side.LEFT,
+        hand_at((0.52, 0.10, 1.08), fingers_to=(-0.9, 0, -0.4), palm_to=(0.2, 0, 1)),
+        HAND_SHAPES["thumbs_up"],
     )
     look_left = FacePose(facing((-0.42, -0.10, 1.35), yaw_rad=0.15), _FACES[0], np.zeros(3))
     look_middle = FacePose(facing((0.05, -0.12, 1.35), yaw_rad=0.5), gaze=np.array([0.45, 0.0, 1.0]))
