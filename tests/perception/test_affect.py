@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fabg.errors import ConfigError, InputError
+from fabg.errors import ConfigError, InputError, ModelFileError
 from fabg.expression import INDEX, N_SHAPES, SHAPES, mirrored
 from fabg.geometry import rotation_from_ypr
 from fabg.perception import affect
@@ -122,6 +122,23 @@ def test_units_name_shapes_and_numbers_once():
 def test_the_fitted_model_fits_the_code(face):
     found = affect.features(face, model().template)
     assert found.shape == (2, len(model().weights)) and np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"template": [[0, 0, 0]], "weights": [[1.0]]}', "holds weights"),
+    ],
+)
+def test_a_broken_model_file_is_told(monkeypatch, tmp_path, text, words):
+    (tmp_path / "affect.json").write_text(text)
+    monkeypatch.setattr(affect, "_DATA", tmp_path / "affect.json")
+    model.cache_clear()
+    with pytest.raises(ModelFileError, match=words):
+        AffectReader()
+    model.cache_clear()
 
 
 # Reading ------------------------------------------------------------------------------------------

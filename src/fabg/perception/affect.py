@@ -88,10 +88,9 @@ _N_MIDDLE, _N_SIDE = len(_MIDDLE), len(_LEFT)
 _SWAPPED = np.array(
     [*range(_N_MIDDLE), *range(_N_MIDDLE + _N_SIDE, len(_POINTS)), *range(_N_MIDDLE, _N_MIDDLE + _N_SIDE)]
 )
-_EYES = (
-    (386, 374, 362, 263),
-    (159, 145, 133, 33),
-)  # upper lid, lower lid, inner and outer corner; left first
+# Upper lid, lower lid, inner and outer corner; the left eye first.
+_EYES = ((386, 374, 362, 263), (159, 145, 133, 33))
+_N_FEATURES = 2 * N_SHAPES + 3 * len(_POINTS) + 8
 
 _DATA = Path(__file__).parent / "data" / "affect.json"
 
@@ -127,8 +126,9 @@ def model() -> Model:
         found = Model(*(np.array(data[name], dtype=np.float64) for name in ("template", "weights")))
     except (OSError, ValueError, KeyError) as error:
         raise ModelFileError(f"{_DATA} cannot be read ({error}): install fabg anew") from error
-    if found.template.shape != (len(RIGID), 3) or found.weights.shape[1:] != (len(UNITS),):
-        raise ModelFileError(f"{_DATA} holds {found.weights.shape} weights: expected (n, {len(UNITS)})")
+    wanted = (_N_FEATURES, len(UNITS))
+    if found.template.shape != (len(RIGID), 3) or found.weights.shape != wanted:
+        raise ModelFileError(f"{_DATA} holds weights {found.weights.shape}: expected {wanted}")
     return found
 
 
