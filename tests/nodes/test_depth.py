@@ -294,8 +294,11 @@ def test_what_is_wrong_with_a_pair_is_told_and_the_node_lives_on(probe, node_pro
     rest = Pair(probe, right, left, 0.1, FOCAL)
     rest.sent = list(pair.sent)
     rest.until(lambda: says("left and right are swapped"), "swapped images noticed")
+    covered = Pair(probe, left, np.zeros_like(right), 0.1, FOCAL)
+    covered.sent = list(rest.sent)
+    covered.until(lambda: says("of the pixels have a distance"), "a covered lens")
     unequal = Pair(probe, left, right[:200], 0.1, FOCAL)
-    unequal.sent = list(rest.sent)
+    unequal.sent = list(covered.sent)
     unequal.until(lambda: says("expected the same size"), "unequal sizes")
     for baseline, said in ((0.0, "not calibrated as a pair"), (-0.1, "swapped")):
         wrong = Pair(probe, left, right, baseline, FOCAL)

@@ -24,8 +24,8 @@ from fabg.ros.params import param
 
 _SIDES = ("left", "right")
 _Core = StereoConfig
-_POOR = 0.1
-"""With a smaller share of known pixels something is wrong, not just the wall bare."""
+_POOR, _NOTHING = 0.1, 0.02
+"""With a smaller share of known pixels it is worth a look whether the cameras are swapped, or nothing works."""
 _SUSPECT_EVERY_S = 2.0
 
 
@@ -122,6 +122,9 @@ class DepthNode(FabgNode[DepthConfig]):
 
     def _match(self, left: Image, right: Image) -> None:
         received_s = self.now_s()
+        if missing := [side for side in _SIDES if side not in self._infos]:
+            self.health.warn("pair", f"no camera_info of the {' and the '.join(missing)} camera has come yet")
+            return
         try:
             images = self._converter.to_rgb(left), self._converter.to_rgb(right)
             matcher = self._matcher_for(left.width)
@@ -141,9 +144,6 @@ class DepthNode(FabgNode[DepthConfig]):
         self._judge(float(np.isfinite(depth.z_m).mean()), images, matcher)
 
     def _matcher_for(self, width: int) -> StereoMatcher:
-        missing = [side for side in _SIDES if side not in self._infos]
-        if missing:
-            raise InputError(f"no camera_info of the {' and the '.join(missing)} camera has come yet")
         info = self._infos["left"]
         geometry = stereo_geometry(info, self._infos["right"])
         if info.width < 1:
@@ -165,9 +165,10 @@ class DepthNode(FabgNode[DepthConfig]):
         if (now := time.monotonic()) - self._suspected_s < _SUSPECT_EVERY_S:
             return
         self._suspected_s = now
+        self.health.clear("matching")
         if look_swapped(*images, matcher):
             self.health.error("matching", "left and right are swapped: the images match the other way round")
-        else:
+        elif valid < _NOTHING:
             self.health.warn(
                 "matching",
                 f"only {valid:.1%} of the pixels have a distance: no texture, a covered lens, things nearer than "
