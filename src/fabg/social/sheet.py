@@ -121,12 +121,12 @@ def _together() -> Image:
     )
     point = HandPose(
         Side.LEFT,
-        hand_at((0.33, 0.27, 1.00), fingers_to=(1, -0.25, -0.2), palm_to=(0.2, 0.4, -1)),
+        hand_at((0.27, 0.20, 1.00), fingers_to=(1, -0.25, -0.2), palm_to=(0.2, 0.4, -1)),
         HAND_SHAPES["point"],
     )
     up = HandPose(
         Side.LEFT,
-        hand_at((0.52, 0.10, 1.08), fingers_to=(-0.9, 0, -0.4), palm_to=(0.2, 0, 1)),
+        hand_at((0.44, 0.12, 1.10), fingers_to=(-0.9, 0, -0.4), palm_to=(0.2, 0, 1)),
         HAND_SHAPES["thumbs_up"],
     )
     look_left = FacePose(facing((-0.42, -0.10, 1.35), yaw_rad=0.15), _FACES[0], np.zeros(3))
