@@ -143,7 +143,7 @@ def _read(people: Sequence[int], per_person: int, seed: int, progress: Progress)
     matchers = [StereoMatcher(StereoGeometry(camera.fx, b)) for b in BASELINES_M]
     readings: list[_Reading] = []
     studio = PairStudio(camera, size)
-    with studio, FaceTracker(FaceTrackerConfig(max_faces=1)) as tracker:
+    with studio, FaceTracker(FaceTrackerConfig(max_faces=1, recognise=False)) as tracker:
         tracker.camera = camera
         for number in people:
             person, rng = Person.random(number), np.random.default_rng([seed, number])
