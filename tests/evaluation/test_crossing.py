@@ -58,9 +58,16 @@ def test_a_box_where_nobody_is_is_false_and_one_too_far_a_miss_as_well():
 
 def test_a_hidden_face_need_not_be_found_and_may_be():
     score = MotScore()
-    score.add([truth(0, visible=0.2)], {})
-    score.add([truth(0, visible=0.2)], {"a": at(0)})
+    score.add([truth(0, visible=0.5)], {})
+    score.add([truth(0, visible=0.5)], {"a": at(0)})
     assert counts(score) == (1, 0, 0, 0, 0) and score.wanted == 1
+
+
+def test_nobody_is_found_behind_somebody_else():
+    score = MotScore()
+    score.add([truth(0), truth(50, "bob")], {"a": at(0), "b": at(50)})
+    score.add([truth(48, visible=0.1), truth(46, "bob")], {"b": at(48)})
+    assert counts(score) == (3, 0, 0, 0, 0)
 
 
 def test_a_correspondence_holds_while_boxes_overlap():

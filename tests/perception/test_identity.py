@@ -259,6 +259,9 @@ def test_who_is_hardly_more_alike_than_the_next_is_nobody():
     assert surest({"a": Likeness(0.8, 5.0), "b": Likeness(0.75, 6.0)}) is None
     assert surest({"a": Likeness(0.8, 5.0), "b": Likeness(0.75, 22.0)}) == "a"
     assert surest({"a": Likeness(0.45, 5.0)}) is None
+    # Half covered clothes: the embedding alone is clear enough.
+    assert surest({"a": Likeness(0.95, 16.0), "b": Likeness(0.6, 6.0)}) == "a"
+    assert surest({"a": Likeness(0.95, 16.0), "b": Likeness(0.75, 9.5)}) is None
 
 
 def test_a_portrait_compares_with_its_nearest_template():

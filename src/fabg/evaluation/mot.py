@@ -18,6 +18,8 @@ _MATCH_OVERLAP = 0.4
 """A found face is a person's when their boxes overlap by so much (intersection over union)."""
 _VISIBLE = 0.75
 """A face of which less is visible need not be found, and may be."""
+_HIDDEN = 0.3
+"""One of which less is visible is nowhere: a box in its place belongs to whoever stands before it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class MotScore:
         self.images += 1
 
     def _matched(self, truths: Sequence[Truth], found: Mapping[str, Roi]) -> dict[str, str]:
-        by_person = {truth.person: truth for truth in truths}
+        seen = [truth for truth in truths if truth.visible >= _HIDDEN]
+        by_person = {truth.person: truth for truth in seen}
         pairs = {
             person: face_id
             for person, face_id in self._now.items()
@@ -89,7 +92,7 @@ class MotScore:
         }
         rest = [
             (overlap(truth.roi, roi), truth.person, face_id)
-            for truth in truths
+            for truth in seen
             for face_id, roi in found.items()
             if truth.person not in pairs and face_id not in pairs.values()
         ]

@@ -22,6 +22,8 @@ _OTHER_COSINE = 0.25
 _COLOUR_PER_COSINE = 40.0
 MARGIN = 0.2
 """By so much one identity must fit better than the next, in cosines."""
+_SURE_LEAD = 0.25
+"""The same where the colours, which light and others in front can change, disagree."""
 _UNKNOWN_COSINE, UNKNOWN_COLOUR = 0.4, 15.0
 _TEMPLATES = 4
 LEARN_AFTER_S = (0.2, 1.0, 3.0)
@@ -109,8 +111,19 @@ def surest(likenesses: dict[str, Likeness]) -> str | None:
     ranked = sorted(likenesses, key=lambda name: -likenesses[name].score)
     if not ranked or not likenesses[ranked[0]].same:
         return None
-    clear = len(ranked) == 1 or (likenesses[ranked[0]].score - likenesses[ranked[1]].score >= MARGIN)
+    best = likenesses[ranked[0]]
+    clear = all(
+        best.score - other.score >= MARGIN or _lead(best, other) >= _SURE_LEAD
+        for other in (likenesses[name] for name in ranked[1:])
+    )
     return ranked[0] if clear else None
+
+
+def _lead(best: Likeness, other: Likeness) -> float:
+    """Return by how much an embedding alone speaks for the best, when it is one that needs no colours."""
+    if best.cosine is None or best.cosine < _SURE_COSINE:
+        return 0.0
+    return best.cosine - (other.cosine if other.cosine is not None else _UNKNOWN_COSINE)
 
 
 class Gallery:
