@@ -107,7 +107,7 @@ def depth_of(z: float, behind: float = 2.0) -> tuple[Depth, np.ndarray]:
     px = seen(placed(0.0, 0.0, z))
     values = np.full((480, 640), behind, dtype=np.float32)
     low, high = px.min(axis=0).astype(int), px.max(axis=0).astype(int)
-    values[low[1] : high[1], low[0] : high[0]] = z - 0.013  # the skin is nearer than the joints
+    values[low[1] : high[1], low[0] : high[0]] = z - 0.018  # the skin is nearer than the joints
     return Depth(values, DepthSource.SENSOR), px
 
 

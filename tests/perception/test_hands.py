@@ -86,7 +86,7 @@ def test_a_hand_is_where_it_is(tracker, right):
     truth = right.hands[0]
     assert np.linalg.norm(found.landmarks_px - truth.joints_px, axis=1).mean() < 6.0
     np.testing.assert_allclose(found.position[:2], truth.palm[:2], atol=0.03)
-    assert found.position[2] == pytest.approx(truth.palm[2], rel=0.25)  # for a hand of average size
+    assert found.position[2] == pytest.approx(truth.palm[2], rel=0.4)  # for a hand of average size
     assert found.depth_source == DepthSource.MONOCULAR
     assert found.gesture == Gesture.OPEN_PALM and found.gesture_confidence > 0.5 and found.confidence > 0.8
     assert found.direction is None and found.id == "h0001"
@@ -109,7 +109,7 @@ def test_left_is_the_owners_left_as_the_robot_sees_it(tracker, studio, side, pal
         ("point", (0, 1, 0), (0, 0, 1), Gesture.DOWN),
         ("point", (-1, 0, 0), (0, 0, -1), Gesture.LEFT),
         ("point", (1, 0, 0), (0, 0, 1), Gesture.RIGHT),
-        ("point", (0.2, 0.2, -1), (0, 1, 0), Gesture.POINTING),
+        ("point", (0.25, -0.3, -1), (0.2, 1, -0.3), Gesture.POINTING),
         ("fist", (0, -1, 0), (0, 0, -1), Gesture.FIST),
         ("open", (0, -1, 0), (0, 0, 1), Gesture.OPEN_PALM),
         ("thumbs_up", (-1, 0, 0), (0, 0, -1), Gesture.THUMBS_UP),

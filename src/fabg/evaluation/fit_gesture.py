@@ -1,6 +1,6 @@
 """Fit the net that reads a hand's shape (`fabg.perception.gesture.ShapeNet`) to rendered hands.
 
-python -m fabg.evaluation.fit_gesture --people 60 --json src/fabg/perception/data/gesture.json
+python -m fabg.evaluation.fit_gesture --people 80 --json src/fabg/perception/data/gesture.json
 
 People below 1000 are for fitting; those from 1000 on are kept for reports.
 """
@@ -26,7 +26,7 @@ from fabg.perception.hand_landmark import HandNets, Region, region_of_joints
 from fabg.perception.pose import Camera
 from fabg.social.avatar import FIRST_REPORT_SEED, Person, Studio
 
-_HIDDEN = 48
+_HIDDEN = 64
 _BATCH = 128
 _DIRECTION_WEIGHT = 2.0
 _N_POINTS = 21
@@ -73,7 +73,7 @@ class Examples:
 
 
 def fit(
-    examples: Examples, *, epochs: int = 60, noise: float = 0.04, decay: float = 2e-4, seed: int = 0
+    examples: Examples, *, epochs: int = 120, noise: float = 0.12, decay: float = 2e-4, seed: int = 0
 ) -> dict[str, object]:
     """Return the fitted net as `gesture.json` holds it.
 
@@ -150,7 +150,8 @@ def collect(
             person, rng = Person.random(number), np.random.default_rng([seed, number])
             for i in range(per_gesture * len(kinds)):
                 gesture = kinds[i % len(kinds)]
-                scene = scene_of(rng, gesture, studio, palm=bool(rng.random() < 0.5))
+                palm = bool(rng.random() < 0.5)
+                scene = scene_of(rng, gesture, studio, palm=palm, away=not palm)
                 picture, _ = picture_of(rng, person, scene, studio, with_face=bool(rng.random() < 0.3))
                 truth = picture.hands[0]
                 region = _off(rng, region_of_joints(truth.joints_px))
@@ -182,7 +183,7 @@ def _off(rng: np.random.Generator, region: Region) -> Region:
 def main() -> int:
     """Fit from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--people", type=int, default=60, help="how many, from person 0 on")
+    parser.add_argument("--people", type=int, default=80, help="how many, from person 0 on")
     parser.add_argument("--per-gesture", type=int, default=3, help="hands of each person and gesture")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True, help="where the fitted net goes")

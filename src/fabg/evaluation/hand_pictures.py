@@ -63,7 +63,7 @@ class HandScene:
     pose
         Name of the fingers' pose.
     view
-        "palm" or "back": what the camera sees; "side" for a finger that points along the camera's axis.
+        "palm" or "back": what the camera sees; "towards" or "away" for a finger along the camera's axis.
     hand
         The hand.
     conditions
@@ -77,8 +77,13 @@ class HandScene:
     conditions: dict[str, float]
 
 
-def scene_of(rng: np.random.Generator, gesture: Gesture, studio: Studio, palm: bool) -> HandScene:
-    """Return a hand that says `gesture`, its palm or its back to the camera, wholly in the picture."""
+def scene_of(
+    rng: np.random.Generator, gesture: Gesture, studio: Studio, *, palm: bool, away: bool = False
+) -> HandScene:
+    """Return a hand that says `gesture`, its palm or its back to the camera, wholly in the picture.
+
+    A finger along the camera's axis points at the camera, or `away` from it.
+    """
     side = Side.RIGHT if rng.random() < 0.5 else Side.LEFT
     pose = str(rng.choice(list(OTHERS))) if gesture == Gesture.NONE else _FINGERS[gesture]
     fingers = _shaken(rng, OTHERS[pose] if gesture == Gesture.NONE else HAND_SHAPES[pose])
@@ -87,9 +92,9 @@ def scene_of(rng: np.random.Generator, gesture: Gesture, studio: Studio, palm: b
     towards = np.array([0.0, 0.0, -1.0 if palm else 1.0])
     view = "palm" if palm else "back"
     if gesture == Gesture.POINTING:
-        # At the camera, or away from it; the palm looks anywhere but up.
-        view = "side"
-        along = np.array([0.0, 0.0, -1.0 if palm else 1.0])
+        # The palm looks anywhere but up.
+        view = "away" if away else "towards"
+        along = np.array([0.0, 0.0, 1.0 if away else -1.0])
         roll = math.radians(rng.uniform(-80.0, 80.0))
         towards = np.array([math.sin(roll), math.cos(roll), 0.0])
     else:

@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 
 _MOST_IMAGES, _SEEN_IMAGES, _FPS = 14, 6, 25.0
 """A hand is shown until it has been seen in so many images, or for this many at most."""
+_AWAY_EVERY = 4
+"""So often a finger along the camera's axis points away from it: the hand hides it then."""
 _DRIFT_PX = 1
 """A shown hand moves by so much from one image to the next at most."""
 _DEPTH_NOISE, _DEPTH_HOLES = 0.01, 0.1
@@ -49,7 +51,7 @@ class HandSamples:
     gesture, said
         `Gesture` in truth and as the tracker says, shape (n,); said is NONE for a hand that it missed.
     pose, view
-        Name of the fingers' pose, and "palm", "back" or "side" (see `HandScene`).
+        Name of the fingers' pose, and "palm", "back", "towards" or "away" (see `HandScene`).
     found
         Whether the tracker sees the hand where it is, shape (n,).
     side, side_said
@@ -140,7 +142,8 @@ def sample_hands(
             person, rng = Person.random(number), np.random.default_rng([seed, number])
             for i in range(per_gesture):
                 for k, gesture in enumerate(kinds):
-                    scene = scene_of(rng, gesture, studio, palm=(i + k + number) % 2 == 0)
+                    away = (i + number) % _AWAY_EVERY == 0
+                    scene = scene_of(rng, gesture, studio, palm=(i + k + number) % 2 == 0, away=away)
                     with_face = (i + number // 2 + k // 2) % 2 == 0
                     picture, drawn = picture_of(rng, person, scene, studio, with_face)
                     rows.append({"person": number} | _row(scene, picture, reader, rng))

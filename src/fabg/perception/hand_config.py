@@ -28,7 +28,7 @@ class HandTrackerConfig:
     presence_score
         A hand that is followed is there while the landmark net is at least so sure, 0..1.
     new_presence_score
-        The same for a new hand that the detector did not see for certain in the whole image, 0..1.
+        The same for a new hand that the detector saw in a part of the image only, 0..1.
     min_hand_px
         Smaller hands are not read, px.
     hold_s
@@ -67,7 +67,7 @@ class HandTrackerConfig:
     search_every: int = 1
     keep_lost_s: float = 0.7
     detection_score: float = 0.3
-    presence_score: float = 0.6
+    presence_score: float = 0.5
     new_presence_score: float = 0.85
     min_hand_px: float = 16.0
     hold_s: float = 0.12

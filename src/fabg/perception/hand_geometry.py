@@ -25,7 +25,7 @@ from fabg.perception.types import Depth, Face, Side
 _KNUCKLES = [5, 9, 13, 17]
 _PALM_WRIST = 0.37
 """Share of the wrist in the middle of the palm; the rest is that of the knuckles."""
-_HALF_PALM_M = 0.013
+_HALF_PALM_M = 0.018
 """The joints lie so far behind the skin that a depth image shows."""
 _PALM_PART = 0.7
 """So much of the palm's outline is read in a depth image: its border may show what is behind."""

@@ -24,7 +24,7 @@ _SURE = 3.0
 """Logit beyond which one image says no more about the side."""
 _SIDE_MEMORY = 15
 """Images over which the side is averaged."""
-_PRESENCE_SHARE, _LEAST_MEAN_PRESENCE = 0.15, 0.75
+_PRESENCE_SHARE, _LEAST_MEAN_PRESENCE = 0.15, 0.6
 _SIZE_MEMORY = 10
 """Measured distances over which a hand's size is averaged."""
 
@@ -44,6 +44,8 @@ class HandTrack:
         self.misses = 0
         self.owner = ""
         self.extended = False
+        self.certain = False
+        """Whether the detector was certain of it: then the landmark net need not be."""
         self.depth_source = DepthSource.MONOCULAR
         self.joints_m: NDArray[np.float64] = np.zeros((21, 3))
         self.likely: NDArray[np.float64] | None = None
@@ -71,7 +73,7 @@ class HandTrack:
         What is no hand may look like one in a single image; a hand does so in nearly all.
         """
         self._presence += _PRESENCE_SHARE * (presence - self._presence)
-        return self._presence >= _LEAST_MEAN_PRESENCE
+        return self.certain or self._presence >= _LEAST_MEAN_PRESENCE
 
     def hit(self, reading: HandReading, clock_s: float) -> None:
         """Note that the hand was seen: its place, motion and side, and no more misses."""

@@ -39,9 +39,12 @@ _TRIES_WHEN_LOST = 2
 _SAME_PALM = 0.3
 _NEW_PER_LOOK = 3
 """So many new palms are read after one look, the most certain first: most of the others are none."""
-_SURE_PALM = 0.5
+_SURE_PALM = 0.65
+_PRESENCE_IN_WHOLE, _PRESENCE_IN_WHOLE_AT_FACE = 0.75, 0.8
 _PRESENCE_AT_FACE = 0.95
 _PRESENCE_WITHOUT_FACES = 0.93
+_LARGEST_IN_FACE = 1.1
+"""Necks and eyes make hands of less than this, in face widths."""
 _BODY_FACES = 6.0
 """Side of the square around somebody in which hands are looked for, in face widths."""
 _PART, _LARGEST_PART = 0.65, 0.8
@@ -202,6 +205,7 @@ class HandTracker:
             if reading is None:
                 continue
             track = self._lost_track_for(reading, seen) or self._new_track()
+            track.certain |= window is None and palm.score >= _SURE_PALM
             track.hit(reading, self._clock.now_s)
             seen[track.id] = reading
 
@@ -224,13 +228,14 @@ class HandTracker:
         second = self._read(image, region_of_joints(first.landmarks_px), others)
         if second is None:
             return None
-        needed = self._config.new_presence_score
-        if not faces:
-            needed = max(needed, _PRESENCE_WITHOUT_FACES)
-        if any(_in_face_or_neck(second, face) for face in faces):
-            needed = max(needed, _PRESENCE_AT_FACE)
-        elif whole and palm.score >= _SURE_PALM:
+        at_face = any(_in_face_or_neck(second, face) for face in faces)
+        if whole and palm.score >= _SURE_PALM:
             needed = self._config.presence_score
+        elif whole:
+            needed = _PRESENCE_IN_WHOLE_AT_FACE if at_face else _PRESENCE_IN_WHOLE
+        else:
+            needed = max(self._config.new_presence_score, 0.0 if faces else _PRESENCE_WITHOUT_FACES)
+            needed = max(needed, _PRESENCE_AT_FACE) if at_face else needed
         return second if min(first.presence, second.presence) >= needed else None
 
     def _lost_track_for(self, reading: HandReading, seen: dict[str, HandReading]) -> HandTrack | None:
@@ -371,11 +376,12 @@ def _hand_length(reading: HandReading) -> float:
 
 
 def _in_face_or_neck(reading: HandReading, face: Face) -> bool:
-    """Return whether the middle of the joints lies in somebody's face or neck."""
+    """Return whether the joints lie in somebody's face or neck and are no larger than what is seen there."""
     x, y = reading.landmarks_px.mean(axis=0)
     roi = face.roi
-    beside = abs(x - roi.center[0]) > 0.65 * roi.width
-    return not beside and roi.y <= y <= roi.y + 1.8 * roi.height
+    if hand_size_px(reading.landmarks_px) > _LARGEST_IN_FACE * roi.width:
+        return False
+    return bool(abs(x - roi.center[0]) <= 0.65 * roi.width and roi.y <= y <= roi.y + 1.8 * roi.height)
 
 
 def _covers(reading: HandReading, palm: Palm) -> bool:
