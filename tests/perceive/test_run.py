@@ -288,16 +288,19 @@ def test_a_second_interruption_leaves_nothing(film, tmp_path, console):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_on_the_way_keeps_what_was_done_and_says_so(film, tmp_path, console):
+@pytest.mark.parametrize("error", [InputError, ZeroDivisionError])
+def test_a_failure_on_the_way_keeps_what_was_done_and_says_so(film, tmp_path, console, error):
     def fail(count):
         if count == 9:
-            raise InputError("the model failed")
+            raise error("the model failed")
 
     outcome = run_perceive(str(film), tmp_path / "run", console=console, make=_fake(fail))
     assert outcome.ended == "failed"
     assert parquet.read_table(tmp_path / "run" / "images.parquet").num_rows == 8
-    assert "perception broke off after 8 images: the model failed" in console.export_text()
-    with pytest.raises(InputError, match="the model failed"):
+    said = console.export_text()
+    assert "perception broke off after 8 images: the model failed" in said
+    assert ("Traceback" in said) == (error is ZeroDivisionError), "a mistake of ours is shown in full"
+    with pytest.raises(error, match="the model failed"):
         run_perceive(str(film), tmp_path / "none", console=console, make=_fake(lambda count: fail(9)))
     assert not (tmp_path / "none").exists()
 

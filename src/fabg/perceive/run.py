@@ -217,11 +217,14 @@ class _Run:
                     self.done += 1
                     self._troubles.update(scene.trouble)
                     shown.update(self.done, len(scene.faces.faces))
-        except FabgError as error:
+        except Exception as error:  # hours of measurements must not be lost to one image
             if not self.done:
                 raise
+            if not isinstance(error, FabgError):
+                self.console.print_exception()
             self.ended = "failed"
-            self.warnings.append(f"perception broke off after {self.done} images: {error}")
+            said = str(error) or type(error).__name__
+            self.warnings.append(f"perception broke off after {self.done} images: {said}")
         finally:
             tables.close()
             if film is not None:
