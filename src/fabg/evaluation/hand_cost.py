@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ def picture(hands: int) -> Image:
     camera = Camera.from_fov(640, 480, 60.0)
     places = [(-0.32, 0.05), (-0.12, 0.05), (0.12, 0.05), (0.32, 0.05)]
     posed = [
-        HandPose(Side.RIGHT if i % 2 == 0 else Side.LEFT, hand_at((*places[i], 0.65)), "open")
-        for i in range(hands)
+        HandPose(Side.RIGHT if i % 2 == 0 else Side.LEFT, hand_at((*places[i], 0.65))) for i in range(hands)
     ]
     pairs = [(1001, tuple(posed[:2])), (1002, tuple(posed[2:]))]
     with Studio(camera) as studio:
@@ -57,10 +57,10 @@ def measure(hands: int, rounds: int = 60) -> dict[str, float]:
         times: dict[str, list[float]] = {"tracker": [], "nets": [], "task": []}
         for i in range(20, 20 + rounds):
             nets.calls.clear()
-            times["tracker"].append(_ms(lambda i=i: tracker.update(Frame(image, i / 25))))
+            times["tracker"].append(_ms(partial(tracker.update, Frame(image, i / 25))))
             calls = list(nets.calls)
             times["nets"].append(sum(_ms(call) for call in calls))
-            times["task"].append(_ms(lambda i=i: task(image, i)))
+            times["task"].append(_ms(partial(task, image, i)))
     means = {name: float(np.mean(values)) for name, values in times.items()}
     return {
         "hands": hands,

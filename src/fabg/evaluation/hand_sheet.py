@@ -16,7 +16,7 @@ from fabg.perception.gesture import FINGERS
 from fabg.perception.hands import HandTracker
 from fabg.perception.pose import Camera
 from fabg.perception.types import Frame, Hand, Side
-from fabg.social.avatar import Actor, Background, HandPose, Person, Studio, hand_at
+from fabg.social.avatar import Actor, Background, HandPose, Person, Studio, hand_at, hand_shape
 
 _TILE_PX, _COLUMNS = 220, 5
 _UP, _DOWN, _LEFT, _RIGHT = (0.0, -1.0, 0.05), (0.0, 1.0, 0.05), (-1.0, 0.0, 0.05), (1.0, 0.0, 0.05)
@@ -43,7 +43,7 @@ def sheet() -> NDArray[np.uint8]:
     with Studio(camera, (400, 400)) as studio, HandTracker() as tracker:
         tracker.camera = camera
         for i, (fingers, to, palm, side, person) in enumerate(_SHOWN):
-            hand = HandPose(side, hand_at((0.0, 0.0, 0.5), fingers_to=to, palm_to=palm), fingers)
+            hand = HandPose(side, hand_at((0.0, 0.0, 0.5), fingers_to=to, palm_to=palm), hand_shape(fingers))
             grey = Background("plain", (0.75, 0.77, 0.80))
             image = studio.render([Actor(Person.random(person), None, (hand,))], background=grey).image
             for k in range(20):
