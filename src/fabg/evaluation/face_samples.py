@@ -10,7 +10,7 @@ Everything follows from the seeds. People below 1000 are for fitting, those from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from fabg.evaluation.face_pictures import FaceRanges, picture_of
 from fabg.expression import INDEX, N_SHAPES
 from fabg.perception.face import FaceTracker, FaceTrackerConfig
+from fabg.perception.iris import HEIGHT, WIDTH, eye_frames, eye_pictures
 from fabg.perception.landmark import N_LANDMARKS, Landmarker, Reading
 from fabg.perception.pose import Camera
 from fabg.perception.types import Face, Faces, Frame, Roi
-from fabg.social.avatar import FRONTAL, Person, Picture, Studio
+from fabg.social.avatar import FRONTAL, FaceTruth, Person, Picture, Studio
 
 __all__ = ["FACING", "FaceRanges", "FaceSamples", "sample_faces"]
 
@@ -54,6 +55,11 @@ class FaceSamples:
         Middle between the eyeballs, m, and unit vector of the gaze, shape (n, 3) each.
     shapes
         Blendshapes shown, in the order of `fabg.expression.SHAPES`, shape (n, 52).
+    irises_px, eyeballs_px
+        Middles of the right and of the left iris and eyeball in the image, px, shape (n, 2, 2) each.
+    eyes
+        Grey pictures of the right and of the left eye (`fabg.perception.iris.eye_pictures` in double detail),
+        shape (n, 2, 64, 96), uint8; 0 without a face.
     conditions
         What else varied, by name, shape (n,) each: ``distance_m``, ``yaw_deg``, ``pitch_deg``, ``roll_deg``
         (against a head that faces the camera), ``gaze_yaw_deg``, ``gaze_pitch_deg`` (against the head), ``tone``
@@ -71,6 +77,9 @@ class FaceSamples:
     gaze_origin: Array
     gaze: Array
     shapes: Array
+    irises_px: Array
+    eyeballs_px: Array
+    eyes: NDArray[np.uint8]
     conditions: dict[str, Array]
 
     def __len__(self) -> int:
@@ -86,7 +95,8 @@ class FaceSamples:
         rows = np.flatnonzero(mask)
         values: dict[str, Any] = {
             name: getattr(self, name)[rows]
-            for name in ("rotation", "center", "person", "pose", "gaze_origin", "gaze", "shapes")
+            for name in (f.name for f in fields(self))
+            if isinstance(getattr(self, name), np.ndarray)
         }
         return replace(
             self,
@@ -133,6 +143,7 @@ def sample_faces(
     ranges: FaceRanges | None = None,
     camera: Camera | None = None,
     image_size: tuple[int, int] = (640, 480),
+    irises: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> FaceSamples:
     """Render people and read them with the real detector and landmarker.
@@ -150,6 +161,8 @@ def sample_faces(
         What varies, and how far.
     camera, image_size
         With which the pictures are taken; (width, height) in px. None sees 60 degrees across.
+    irises
+        False leaves the irises where the landmarker puts them: only to fit what moves them.
     progress
         Is told how many pictures are done, of how many.
     """
@@ -157,13 +170,14 @@ def sample_faces(
     ranges = ranges or FaceRanges()
     camera = camera or Camera.from_fov(*image_size, 60.0)
     rows: list[_Row] = []
-    with Studio(camera, image_size) as studio, _Reader(camera) as reader:
+    with Studio(camera, image_size) as studio, _Reader(camera, irises) as reader:
         for number in people:
             person = Person.random(number)
             rng = np.random.default_rng([seed, number])
             for _ in range(per_person):
                 picture, conditions = picture_of(rng, person, ranges, studio)
-                rows.append(_Row(number, picture, conditions, *reader.read(picture.image)))
+                face, reading = reader.read(picture.image)
+                rows.append(_row(number, picture, conditions, face, reading))
                 if progress is not None:
                     progress(len(rows), len(people) * per_person)
     return _together(rows, camera, image_size)
@@ -172,14 +186,24 @@ def sample_faces(
 @dataclass(frozen=True)
 class _Row:
     person: int
-    picture: Picture
+    truth: FaceTruth
     conditions: dict[str, float]
     face: Face | None
     reading: Reading | None
+    eyes: NDArray[np.uint8]
+
+
+def _row(
+    person: int, picture: Picture, conditions: dict[str, float], face: Face | None, reading: Reading | None
+) -> _Row:
+    eyes = np.zeros((2, 2 * HEIGHT, 2 * WIDTH), dtype=np.uint8)
+    if face is not None:
+        eyes = eye_pictures(picture.image, eye_frames(face.landmarks), detail=2)
+    return _Row(person, picture.faces[0], conditions, face, reading, eyes)
 
 
 def _together(rows: list[_Row], camera: Camera, image_size: tuple[int, int]) -> FaceSamples:
-    truths = [row.picture.faces[0] for row in rows]
+    truths = [row.truth for row in rows]
     readings = [row.reading for row in rows]
     in_head = np.degrees([(t.eye_yaw_rad, t.eye_pitch_rad) for t in truths]).reshape(-1, 2)
     conditions = {
@@ -199,15 +223,22 @@ def _together(rows: list[_Row], camera: Camera, image_size: tuple[int, int]) -> 
         gaze_origin=np.array([truth.origin for truth in truths]),
         gaze=np.array([truth.gaze for truth in truths]),
         shapes=np.array([truth.shapes for truth in truths]),
+        irises_px=np.array([truth.irises_px[::-1] for truth in truths]),
+        eyeballs_px=np.array([_projected(truth.eyes[::-1], camera) for truth in truths]),
+        eyes=np.array([row.eyes for row in rows]),
         conditions=conditions,
     )
+
+
+def _projected(points: Array, camera: Camera) -> Array:
+    return points[:, :2] / points[:, 2:] * [camera.fx, camera.fy] + [camera.cx, camera.cy]
 
 
 class _Reader:
     """The real tracker, with a look at what the landmarker told it."""
 
-    def __init__(self, camera: Camera) -> None:
-        self._landmarker = _Noting()
+    def __init__(self, camera: Camera, irises: bool) -> None:
+        self._landmarker = _Noting(irises=irises)
         self._tracker = FaceTracker(
             FaceTrackerConfig(max_faces=1, recognise=False), landmarker=self._landmarker
         )
@@ -239,8 +270,8 @@ class _Reader:
 class _Noting(Landmarker):
     """A landmarker that keeps its readings."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, irises: bool) -> None:
+        super().__init__(irises=irises)
         self.readings: list[Reading] = []
 
     def read(self, rgb: NDArray[np.uint8], crop: Roi) -> list[Reading]:

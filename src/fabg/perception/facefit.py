@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fabg.expression import INDEX
 from fabg.geometry import Matrix, pose
+from fabg.perception.iris import iris_normals
 from fabg.perception.readout import Readout, load_document, readout_from_json
 from fabg.perception.types import Face
 
@@ -157,10 +158,13 @@ class GazeFit:
 
     @staticmethod
     def inputs(landmarks: Array, blendshapes: Array, poses: Array) -> tuple[Array, Array]:
-        """Return what the read-out takes: eye points with blendshapes (..., d), and context (..., 4)."""
+        """Return what the read-out takes: eye points with blendshapes (..., d), and context (..., 8)."""
         points = in_head(landmarks, poses)[..., EYE_POINTS, :]
         flat = points.reshape(*points.shape[:-2], -1)
-        return np.concatenate([flat, blendshapes[..., EYE_SHAPES]], axis=-1), context(poses)
+        # Where the irises face, in the head frame; what is turned away from the head alone: y and z.
+        facing = iris_normals(landmarks) @ seen_rotation(poses)
+        around = np.concatenate([context(poses), facing[..., 0, 1:], facing[..., 1, 1:]], axis=-1)
+        return np.concatenate([flat, blendshapes[..., EYE_SHAPES]], axis=-1), around
 
     def read(self, face: Face) -> EyeReading:
         """Return what the eyes of a face say; its landmarks must be finite."""

@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from fabg.errors import EnvironmentProblem, InputError, ModelFileError
 from fabg.expression import INDEX, N_SHAPES
+from fabg.perception.iris import refined_irises
 from fabg.perception.models import find_model
 from fabg.perception.roi import around, cut
 from fabg.perception.types import Roi
@@ -72,6 +73,8 @@ class Landmarker:
         MediaPipe's own thresholds for its detector and its landmark model, 0..1.
     max_crop_px
         Larger crops are reduced to this side; the landmark model reads 256 px.
+    irises
+        Whether the irises are looked for in the picture once more (`fabg.perception.iris`).
     model_path
         The model file; None looks in the usual places.
 
@@ -89,10 +92,12 @@ class Landmarker:
         detection_score: float = 0.5,
         presence_score: float = 0.5,
         max_crop_px: int = 320,
+        irises: bool = True,
         model_path: str | Path | None = None,
     ) -> None:
         path = find_model("face_landmarker", model_path)
         self.max_crop_px = max_crop_px
+        self._irises = irises
         self._mp = _import_mediapipe()
         vision = self._mp.tasks.vision
         options = vision.FaceLandmarkerOptions(
@@ -137,7 +142,10 @@ class Landmarker:
             result.face_landmarks, result.face_blendshapes, result.facial_transformation_matrixes, strict=True
         )
         readings = (_reading(points, shapes, matrix, crop) for points, shapes, matrix in groups)
-        return [reading for reading in readings if reading is not None]
+        found = [reading for reading in readings if reading is not None]
+        if not self._irises:
+            return found
+        return [replace(r, landmarks=refined_irises(rgb, r.landmarks)) for r in found]
 
 
 def _reading(points: Any, shapes: Any, matrix: NDArray[np.float32], crop: Roi) -> Reading | None:

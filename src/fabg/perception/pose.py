@@ -2,7 +2,8 @@
 
 The landmarker's rotation holds for a camera of its own that looks at the middle of the crop. The real
 camera sees the crop along another ray, so the rotation is turned by that ray; the position then
-follows from the real camera's rays to the landmarks of a face of average size by least squares.
+follows from the real camera's rays to the landmarks of a face of average size by least squares. What is
+then still wrong, because no face is the average one, a fitted correction tells from the landmarks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fabg.errors import ConfigError, InputError
 from fabg.geometry import Matrix, pose
+from fabg.perception.facefit import pose_fit
 
 # Rigid vertices of MediaPipe's canonical face model (centimetres; x to the person's left, y up, z out
 # of the face), as stored in face_landmarker.task: vertex, x, y, z, weight. They and their weights
@@ -98,9 +100,15 @@ def head_pose(
 ) -> Matrix:
     """Return the head frame in the camera's optical frame, 4 x 4, metres.
 
-    See `geometric_pose` for the parameters and errors.
+    It is the `geometric_pose`, which see for the parameters and errors, corrected by what is particular in
+    the face (`fabg.perception.facefit`).
+
+    Raises
+    ------
+    ModelFileError
+        When the fitted correction is missing or not readable.
     """
-    return geometric_pose(landmarks, rotation, center, camera)
+    return pose_fit().apply(landmarks, geometric_pose(landmarks, rotation, center, camera))
 
 
 def geometric_pose(
