@@ -40,7 +40,7 @@ def found_section(people: Sequence[int], per_person: int, seed: int, progress: P
     )
     yaw = Condition.ranges("yaw", np.abs(samples.conditions["yaw_deg"]), (0, 15, 30, 40), "deg")
     tone = Condition.ranges("skin tone", samples.conditions["tone"], _TONES, "(0 dark, 1 light)")
-    light = Condition.ranges("exposure", samples.conditions["exposure_ev"], (-0.6, -0.2, 0.2, 0.6), "EV")
+    light = Condition.ranges("exposure", samples.conditions["exposure"], (0.7, 0.9, 1.1, 1.3), "x")
     return Section(
         "found",
         "Faces found",
