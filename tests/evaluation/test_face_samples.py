@@ -112,7 +112,7 @@ def test_the_fit_finds_a_polynomial_and_tells_of_people_it_has_not_seen():
     found, trust = readout(task.inputs, task.contexts)
     np.testing.assert_allclose(found[inside], task.targets[inside], atol=0.3)
     assert np.median(np.abs(found - task.targets)) < 0.02 and np.mean(trust) > 0.98
-    unseen = out_of_fold(task, size, ridge)
+    (unseen,) = out_of_fold(task, size, ridge)
     assert np.median(np.abs(unseen - task.targets)) < 0.02
 
 

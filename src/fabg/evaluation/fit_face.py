@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,25 +87,38 @@ class Task:
         return Task(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
-def fit_readout(task: Task, size: Size, ridge: Array) -> Readout:
-    """Return the read-out with the least squared error, shrunk by `ridge` for each output, shape (m,)."""
+@dataclass(frozen=True)
+class _Basis:
+    """A read-out without weights, and the features of the samples that it was made for."""
+
+    blank: Readout
+    features: Array
+    near: float
+
+
+def _basis(task: Task, size: Size) -> _Basis:
     mean = task.inputs.mean(axis=0)
     _, spread, directions = np.linalg.svd(task.inputs - mean, full_matrices=False)
     kept = slice(0, size.components)
-    basis = directions[kept] / (spread[kept, None] / np.sqrt(len(task.inputs)))
     blank = Readout(
         mean=mean,
-        basis=basis,
+        basis=directions[kept] / (spread[kept, None] / np.sqrt(len(task.inputs))),
         context_mean=task.contexts.mean(axis=0),
         context_scale=task.contexts.std(axis=0),
         crossed=size.crossed,
         weights=np.zeros((0, 0)),
-        limits=np.zeros(0),
+        limits=np.abs(task.targets).max(axis=0),
         near=1.0,
         far=2.0,
     )
     components = blank.components(task.inputs)
-    features = blank.features(components, task.contexts)
+    near = float(np.percentile(np.square(components).mean(axis=1), 99))
+    return _Basis(blank, blank.features(components, task.contexts), near)
+
+
+def _weighted(basis: _Basis, task: Task, ridge: Array) -> Readout:
+    """Return the read-out with the least squared error, shrunk by `ridge` for each output, shape (m,)."""
+    features = basis.features
     weights = np.empty((features.shape[1], task.targets.shape[1]))
     # The constant, which comes first, is not shrunk.
     shrink = np.ones(features.shape[1])
@@ -114,14 +127,12 @@ def fit_readout(task: Task, size: Size, ridge: Array) -> Readout:
         w = task.weights[:, i : i + 1]
         gram = features.T @ (w * features) + np.diag(shrink * strength * w.sum())
         weights[:, i] = np.linalg.solve(gram, features.T @ (w[:, 0] * task.targets[:, i]))
-    distance = np.square(components).mean(axis=1)
-    return Readout(
-        **{f: getattr(blank, f) for f in ("mean", "basis", "context_mean", "context_scale", "crossed")},
-        weights=weights,
-        limits=np.abs(task.targets).max(axis=0),
-        near=float(np.percentile(distance, 99)),
-        far=float(3.0 * np.percentile(distance, 99)),
-    )
+    return replace(basis.blank, weights=weights, near=basis.near, far=3.0 * basis.near)
+
+
+def fit_readout(task: Task, size: Size, ridge: Array) -> Readout:
+    """Return the read-out with the least squared error, shrunk by `ridge` for each output, shape (m,)."""
+    return _weighted(_basis(task, size), task, ridge)
 
 
 def folds_of(groups: NDArray[np.int64], count: int = FOLDS) -> NDArray[np.int64]:
@@ -130,22 +141,28 @@ def folds_of(groups: NDArray[np.int64], count: int = FOLDS) -> NDArray[np.int64]
     return np.asarray(np.searchsorted(people, groups) % count)
 
 
-def out_of_fold(task: Task, size: Size, ridge: Array) -> Array:
-    """Return what a read-out fitted without a sample's person says of it, shape (n, m)."""
-    fold, found = folds_of(task.groups), np.empty_like(task.targets)
+def out_of_fold(task: Task, size: Size, *ridges: Array) -> Array:
+    """Return what read-outs fitted without a sample's person say of it, shape (len(ridges), n, m)."""
+    fold, found = folds_of(task.groups), np.empty((len(ridges), *task.targets.shape))
     for k in range(FOLDS):
-        readout = fit_readout(task.where(fold != k), size, ridge)
-        found[fold == k] = readout(task.inputs[fold == k], task.contexts[fold == k])[0]
+        part, rest = task.where(fold != k), fold == k
+        basis = _basis(part, size)
+        for i, ridge in enumerate(ridges):
+            found[i, rest] = _weighted(basis, part, ridge)(task.inputs[rest], task.contexts[rest])[0]
     return found
 
 
-def best_ridge(task: Task, size: Size) -> Array:
-    """Return the shrinkage with the least error on people not seen, for each output, shape (m,)."""
-    errors = []
-    for strength in RIDGES:
-        found = out_of_fold(task, size, np.full(task.targets.shape[1], strength))
-        errors.append((task.weights * np.square(found - task.targets)).mean(axis=0))
-    return np.array(RIDGES)[np.argmin(errors, axis=0)]
+def best_ridge(task: Task, size: Size) -> tuple[Array, Array]:
+    """Return the shrinkage with the least error on people not seen, for each output, and what it says of them.
+
+    Returns
+    -------
+    Shapes (m,) and (n, m).
+    """
+    outputs = task.targets.shape[1]
+    found = out_of_fold(task, size, *(np.full(outputs, strength) for strength in RIDGES))
+    best = np.argmin((task.weights * np.square(found - task.targets)).mean(axis=1), axis=0)
+    return np.array(RIDGES)[best], np.stack([found[b, :, i] for i, b in enumerate(best)], axis=1)
 
 
 def geometric_poses(samples: FaceSamples) -> Array:
@@ -218,8 +235,8 @@ class Fit:
 
 def fitted(task: Task, size: Size) -> Fit:
     """Fit one task."""
-    ridge = best_ridge(task, size)
-    return Fit(fit_readout(task, size, ridge), out_of_fold(task, size, ridge), ridge)
+    ridge, unseen = best_ridge(task, size)
+    return Fit(fit_readout(task, size, ridge), unseen, ridge)
 
 
 def pose_errors(task: Task, found: Array) -> dict[str, float]:
@@ -283,8 +300,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Render, fit, write; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m fabg.evaluation.fit_face", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the JSON files")
-    parser.add_argument("--people", type=int, default=300, help="how many; their seeds begin at 0")
-    parser.add_argument("--pictures", type=int, default=6, help="of each person")
+    parser.add_argument("--people", type=int, default=500, help="how many; their seeds begin at 0")
+    parser.add_argument("--pictures", type=int, default=7, help="of each person")
     parser.add_argument("--seed", type=int, default=1, help="of everything else, below 1000")
     given = parser.parse_args(arguments)
     if not (FOLDS <= given.people <= FIRST_REPORT_SEED and 0 <= given.seed < FIRST_REPORT_SEED):
