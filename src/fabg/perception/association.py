@@ -23,7 +23,7 @@ _MAX_RATIO, _MAX_RATIO_LOST = 1.35, 1.7
 """The same for its size, which hardly changes from one image to the next."""
 MAX_BLIND = 2
 """A face that is missed in more images than this is hidden: it has to be found anew."""
-_LOST_PENALTY = 0.5
+_LOST_PENALTY = 0.3
 """A face that is followed has the better claim than one that is lost."""
 
 

@@ -257,11 +257,11 @@ class FaceTracker:
             if not track.hidden:
                 readings += self._read(image, track.predicted(self._clock_s))
         pairs = assign(self._tracks, _distinct(readings), self._clock_s, self._recogniser.cost)
-        # Who was out of sight and may be somebody else is left to the detector, which asks who it is.
+        # What may be somebody hidden who comes back is left to the detector, and to a closer look.
         found = {
             id(track): reading
             for track, reading in pairs
-            if not (track.hidden or (track.misses and self._recogniser.unlike(track, reading)))
+            if not track.hidden and not self._recogniser.doubtful(track, reading, self._tracks, self._clock_s)
         }
         seen = 0
         for track in self._tracks:

@@ -28,15 +28,16 @@ from fabg.perception.portrait import (
     surest,
 )
 from fabg.perception.roi import overlap, size_of, square, visible_fraction
+from fabg.perception.types import Roi
 
-_COLOUR_COST = 0.03
+_COLOUR_COST = 0.05
 """What a unit of colour costs beside a shift of one face size."""
 _USUAL_COLOUR = 8.0
 """Distance of colours where nothing is known."""
-_CLEAR_COST = 0.6
-"""By so much place and colours must speak for one hidden face to do without another look, ..."""
 _BEST_COST = 0.15
-"""... and by so much when there has been none."""
+"""By so much place and colours must speak for one hidden face where there has been no closer look."""
+_JUMP_COST = 0.25
+"""A face that is followed from one image to the next costs 0.1 at most."""
 
 _PATIENCE_S, _PATIENCE_COVERED_S = 0.4, 1.0
 """So long a face waits for its name while nobody can say who it is, in plain view or half covered."""
@@ -46,7 +47,7 @@ _DENIALS = 2
 _MIN_PX = 36.0
 _MAX_TURN = math.cos(math.radians(40.0))
 _CLOSE = 1.35
-_FREE = 1.2
+_COVERED = 0.2
 _COLOURS_EVERY_S = 0.2
 
 
@@ -93,7 +94,7 @@ class Recogniser:
 
     def cost(self, track: Track, reading: Reading) -> float:
         """Return what the colours add to the cost of taking a reading for a track."""
-        if self.embedder is None:
+        if self.embedder is None or not track.id:  # who waits for a name keeps the face until then
             return 0.0
         if track.portrait is None or track.portrait.colours is None:
             return _COLOUR_COST * _USUAL_COLOUR
@@ -103,6 +104,23 @@ class Recogniser:
     def unlike(self, track: Track, reading: Reading) -> bool:
         """Return whether the colours of a reading say that it may be somebody else."""
         return self.cost(track, reading) > _COLOUR_COST * UNLIKE_COLOUR
+
+    def doubtful(self, track: Track, reading: Reading, tracks: Iterable[Track], clock_s: float) -> bool:
+        """Return whether what place gives to a track may as well be a hidden face that comes back."""
+        if self.embedder is None or not track.id:
+            return False
+        if track.misses and self.unlike(track, reading):
+            return True
+        place = track.cost(reading.roi, clock_s)
+        own = place + self.cost(track, reading)
+        for other in tracks:
+            cost = other.cost(reading.roi, clock_s) if other.hidden else math.inf
+            # A face that jumps where somebody is missed is mostly that somebody.
+            if math.isfinite(cost) and (
+                place > _JUMP_COST or cost + self.cost(other, reading) < own + _BEST_COST
+            ):
+                return True
+        return False
 
     def retire(self, track: Track) -> None:
         """Remember the person of a track that has ended."""
@@ -116,11 +134,7 @@ class Recogniser:
             return ranked[0][1] if ranked else Track(self._name(), reading.roi, clock_s)
         track = Track("", reading.roi, clock_s)
         candidates = self._candidates(track, tracks)
-        if (
-            ranked
-            and self._clear(ranked, clock_s)
-            and not (candidates and self.unlike(ranked[0][1], reading))
-        ):
+        if ranked and self._clear(tracks, clock_s) and not self.unlike(ranked[0][1], reading):
             track = ranked[0][1]
             track.doubted, track.denials = True, 0
             track.suspects |= set(candidates) - {track.id}
@@ -141,11 +155,10 @@ class Recogniser:
         ]
         return sorted(found, key=lambda pair: pair[0])
 
-    def _clear(self, ranked: list[tuple[float, Track]], clock_s: float) -> bool:
-        """Return whether place and colours leave one hidden face alone."""
-        if len(ranked) > 1:
-            return ranked[1][0] - ranked[0][0] >= _CLEAR_COST
-        return not self.gallery.left_since(clock_s - _JUST_LEFT_S)
+    def _clear(self, tracks: Iterable[Track], clock_s: float) -> bool:
+        """Return whether only one person can have come back: nobody else is hidden, or has just left."""
+        missed = sum(track.reading is None for track in tracks)
+        return missed == 1 and not self.gallery.left_since(clock_s - _JUST_LEFT_S)
 
     def look(self, tracks: list[Track], clock_s: float) -> None:
         """Note who is close to whom, learn, and settle the most urgent question of this image."""
@@ -156,11 +169,15 @@ class Recogniser:
         for track, reading in visible:
             if id(track) not in close and track.id and not track.doubted:
                 self._learn_colours(track, reading, clock_s)
+
+        def known(track: Track) -> bool:
+            return bool(track.id and track.portrait and track.portrait.embeddings)
+
         questions = [
             (track, reading)
             for track, reading in visible
             if self._asks(track, clock_s)
-            and not (track.id and id(track) in close)  # they may change places once more
+            and not (known(track) and id(track) in close)  # they may change places once more
             and self._good(reading)
             and _uncovered(reading, visible)
         ]
@@ -244,7 +261,7 @@ class Recogniser:
                 return  # another view may tell
         elif track.doubted:
             own = compare(track.portrait, embedding, seen)
-            who = surest({name: candidates[name] for name in track.suspects if name in candidates})
+            who = surest(candidates)
             if who is not None and candidates[who].score - own.score >= MARGIN:
                 self._exchange(track, who, tracks, clock_s)
             elif own.other:
@@ -323,9 +340,17 @@ class Recogniser:
 
 
 def _uncovered(reading: Reading, visible: Iterable[tuple[Track, Reading]]) -> bool:
-    """Return whether no face that may be nearer reaches into this one."""
-    box = square(reading.roi, _FREE)
+    """Return whether no face that may be nearer covers much of this one."""
     return all(
-        other is reading or size_of(other.roi) < 0.9 * size_of(reading.roi) or overlap(box, other.roi) == 0.0
+        other is reading
+        or size_of(other.roi) < 0.9 * size_of(reading.roi)
+        or _common(reading.roi, other.roi) <= _COVERED
         for _, other in visible
     )
+
+
+def _common(roi: Roi, other: Roi) -> float:
+    """Return how much of a box another one covers, 0..1."""
+    width = min(roi.x + roi.width, other.x + other.width) - max(roi.x, other.x)
+    height = min(roi.y + roi.height, other.y + other.height) - max(roi.y, other.y)
+    return max(width, 0.0) * max(height, 0.0) / max(roi.width * roi.height, 1e-9)
