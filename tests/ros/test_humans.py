@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from array import array
+
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
@@ -10,7 +13,9 @@ from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
 from fabg import expression
+from fabg.errors import InputError
 from fabg.geometry import OPTICAL_FROM_BODY, pose, rotation_from_quaternion, rotation_from_ypr
+from fabg.perception.affect import UNIT, UNITS, Affect
 from fabg.perception.types import Face, Faces, Roi
 from fabg.ros import humans
 
@@ -181,6 +186,45 @@ def test_action_units_by_the_constants_of_the_message():
     assert message.intensity[FacialActionUnits.JAW_DROP] == pytest.approx(0.2)
     assert message.confidence[FacialActionUnits.JAW_DROP] == pytest.approx(0.9)
     assert message.confidence[FacialActionUnits.CHEWING] == 0.0
+
+
+def test_action_units_of_a_reader_that_follows_the_person():
+    """AU12 becomes what the reader says; units that it does not read stay those of the shapes."""
+    units = np.zeros((len(UNITS), 2))
+    units[UNIT["smile"]] = 0.2, 0.4
+    message = humans.facs_message(FACE, HEADER, Affect("fab01", units))
+    assert message.intensity[FacialActionUnits.LIP_CORNER_PULLER] == pytest.approx(0.3)
+    assert message.intensity[FacialActionUnits.JAW_DROP] == 0.0
+
+
+def test_faces_come_back_as_they_were_sent():
+    (back,) = humans.faces_from_message(humans.faces_message(Faces(12.0, SIZE, (FACE,)), HEADER)).faces
+    assert (back.id, back.depth_source, back.roi) == (FACE.id, FACE.depth_source, FACE.roi)
+    np.testing.assert_allclose(back.landmarks, FACE.landmarks, atol=1e-4)
+    np.testing.assert_allclose(back.blendshapes, FACE.blendshapes, atol=1e-7)
+    np.testing.assert_allclose(back.pose, FACE.pose, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "field, value, said",
+    [
+        ("landmarks_px", array("f", [1.0] * 30), "30 numbers for landmarks: expected 0 or 1434"),
+        ("landmarks_px", array("f", [math.nan] * 1434), "NaN"),
+        ("depth_source", 9, "depth source 9: expected 0 to 3"),
+    ],
+)
+def test_a_message_that_cannot_be_is_refused(field, value, said):
+    message = humans.faces_message(Faces(12.0, SIZE, (FACE,)), HEADER)
+    setattr(message.faces[0], field, value)
+    with pytest.raises(InputError, match=said):
+        humans.faces_from_message(message)
+
+
+def test_a_face_without_landmarks_has_none():
+    message = humans.faces_message(Faces(12.0, SIZE, (FACE,)), HEADER)
+    message.faces[0].landmarks_px = array("f")
+    (back,) = humans.faces_from_message(message).faces
+    assert back.landmarks.shape == (478, 3) and np.isnan(back.landmarks).all()
 
 
 def test_blendshapes_keep_their_order():

@@ -167,8 +167,7 @@ class FaceNode(FabgNode[FaceNodeConfig]):
             self.health.warn("frame", "images without frame_id: face poses cannot be placed in TF")
         self._tracked.publish(humans.tracked_message((face.id for face in faces.faces), header))
         self._topics.keep(self._tracker.ids)
-        for face in faces.faces:
-            self._topics.publish(face, frame, header)
+        self._topics.publish(faces, frame, header)
 
     def _watch(self) -> None:
         silence_s = time.monotonic() - self._last_image_s

@@ -28,7 +28,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from fabg.errors import InputError
-from fabg.perception.facs import action_units
+from fabg.perception.affect import Affect, AffectReader
+from fabg.perception.facs import face_action_units
 from fabg.perception.landmark import N_LANDMARKS
 from fabg.perception.roi import aligned, cropped
 from fabg.perception.types import DepthSource, Face, Faces, Frame, Roi
@@ -102,9 +103,9 @@ def landmarks_message(face: Face, size: tuple[int, int], header: Header) -> Faci
     return message
 
 
-def facs_message(face: Face, header: Header) -> FacialActionUnits:
-    """Return a face's action units."""
-    intensity, confidence = action_units(face.blendshapes, _unit(face.confidence))
+def facs_message(face: Face, header: Header, affect: Affect | None = None) -> FacialActionUnits:
+    """Return a face's action units; `affect` is the face as a reader that follows the person read it."""
+    intensity, confidence = face_action_units(face, affect)
     return FacialActionUnits(header=header, intensity=_float32(intensity), confidence=_float32(confidence))
 
 
@@ -171,8 +172,17 @@ def _face_from_message(message: FaceMessage) -> Face:
         landmarks.reshape(-1, 3),
         shapes,
         matrix,
-        DepthSource(message.depth_source),
+        _depth_source(message),
     )
+
+
+def _depth_source(message: FaceMessage) -> DepthSource:
+    try:
+        return DepthSource(message.depth_source)
+    except ValueError:
+        raise InputError(
+            f"face {message.id!r} has depth source {message.depth_source}: expected 0 to {max(DepthSource)}"
+        ) from None
 
 
 def face_transform(face: Face, header: Header) -> TransformStamped:
@@ -204,6 +214,7 @@ class FaceTopics:
         self._node = node
         self._converter = converter
         self._publishers: dict[str, dict[str, Any]] = {}
+        self._affects = AffectReader()
 
     def keep(self, ids: Iterable[str]) -> None:
         """Make the topics of ids that are new, remove those of all others."""
@@ -217,13 +228,17 @@ class FaceTopics:
                 for what, kind in self.KINDS.items()
             }
 
-    def publish(self, face: Face, frame: Frame, header: Header) -> None:
+    def publish(self, faces: Faces, frame: Frame, header: Header) -> None:
         """Publish what somebody listens to; a message that nobody takes is not even made."""
-        for what, publisher in self._publishers[face.id].items():
-            if publisher.get_subscription_count():
-                publisher.publish(self._makers(face, frame, header)[what]())
+        # Read whether somebody listens or not: resting faces are learnt meanwhile.
+        for face, affect in zip(faces.faces, self._affects.update(faces), strict=True):
+            for what, publisher in self._publishers[face.id].items():
+                if publisher.get_subscription_count():
+                    publisher.publish(self._makers(face, affect, frame, header)[what]())
 
-    def _makers(self, face: Face, frame: Frame, header: Header) -> dict[str, Callable[[], Any]]:
+    def _makers(
+        self, face: Face, affect: Affect, frame: Frame, header: Header
+    ) -> dict[str, Callable[[], Any]]:
         height, width = frame.image.shape[:2]
 
         def image(cut: Callable[[], NDArray[np.uint8]]) -> Image:
@@ -234,7 +249,7 @@ class FaceTopics:
             "cropped": partial(image, partial(cropped, frame.image, face.roi)),
             "aligned": partial(image, partial(aligned, frame.image, face.landmarks)),
             "landmarks": partial(landmarks_message, face, (width, height), header),
-            "facs": partial(facs_message, face, header),
+            "facs": partial(facs_message, face, header, affect),
             "blendshapes": partial(blendshapes_message, face, header),
         }
 
