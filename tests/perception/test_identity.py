@@ -207,6 +207,14 @@ def test_faces_that_traded_places_unseen_get_their_ids_back(world):
     assert world.stay({"ann": 200, "bob": 400}, 1.0) == {"ann": "f1", "bob": "f2"}
 
 
+def test_alike_people_who_appear_side_by_side_do_not_trade_their_ids(world):
+    world.painted = False
+    world.eyes.embed = lambda rgb, landmarks: vector("ann")
+    ids = world.step({"ann": 280, "bob": 370})
+    for _ in range(50):
+        assert world.step({"ann": 280, "bob": 370}) == ids
+
+
 def test_people_who_stand_close_are_not_asked_again_and_again(world):
     world.stay({"ann": 280, "bob": 350}, 1.0)
     asked = len(world.eyes.asked)

@@ -261,6 +261,9 @@ class Recogniser:
                 return  # another view may tell
         elif track.doubted:
             own = compare(track.portrait, embedding, seen)
+            if own.cosine is None:  # nothing speaks against it: who is in sight keeps the name
+                shown = {other.id for other in tracks if other.reading is not None}
+                candidates = {name: likeness for name, likeness in candidates.items() if name not in shown}
             who = surest(candidates)
             if who is not None and candidates[who].score - own.score >= MARGIN:
                 self._exchange(track, who, tracks, clock_s)
