@@ -68,7 +68,8 @@ class Camera:
 
 @pytest.fixture
 def camera(probe, node_process, picture):
-    node_process("face", stale_after_s=0.5, keep_lost_s=0.5)
+    # The camera below may run faster than the node: a gap of some images is no farewell.
+    node_process("face", stale_after_s=0.5, keep_lost_s=3.0)
     return Camera(probe, picture)
 
 
@@ -214,16 +215,24 @@ def test_depth_of_the_image_is_used(probe, camera):
     faces = probe.collect(FaceArray, "/fabg/faces")
     depth = probe.publisher(Image, "/camera/depth/image_raw", IMAGE_QOS)
     camera.until(lambda: faces and faces[-1].faces, "a face")
-    distance = faces[-1].faces[0].pose.position.z
-    assert faces[-1].faces[0].depth_source == 3  # monocular
+    face = faces[-1].faces[0]
+    distance = face.pose.position.z
+    assert face.depth_source == 3  # monocular
+    # The face's own relief, 1.2 times as far away.
+    points = np.asarray(face.landmarks_px).reshape(-1, 3)
+    focal = 200 / np.tan(np.radians(30))  # of the default field of view
+    z_m = np.full((300, 400), np.nan, np.float32)
+    for x, y, z in points:
+        nearer = (z - points[6, 2]) * distance / focal
+        cv2.circle(z_m, (round(x), round(y)), 3, float(1.2 * (distance + nearer)), -1)
 
     def measured() -> bool:
-        message = depth_to_message(np.full((300, 400), 1.2 * distance, np.float32), Time(), FRAME)
+        message = depth_to_message(z_m, Time(), FRAME)
         sec, nanosec = camera.sent[-1]
         message.header.stamp = Time(sec=sec, nanosec=nanosec)
         depth.publish(message)
-        face = faces[-1].faces[0] if faces[-1].faces else None
-        return face is not None and face.depth_source == 1 and face.pose.position.z > 1.1 * distance
+        found = faces[-1].faces[0] if faces[-1].faces else None
+        return found is not None and found.depth_source == 1 and found.pose.position.z > 1.1 * distance
 
     camera.until(measured, "the distance of the depth camera")
 
@@ -292,14 +301,6 @@ def test_the_parameter_file_shows_all_parameters_with_their_defaults():
     shown = yaml.safe_load((share_dir() / "config" / "face.yaml").read_text())["/**"]["ros__parameters"]
     assert shown.pop("autostart") is True
     assert shown == {entry.name: entry.default for entry in entries(FaceNodeConfig)}
-
-
-def test_two_starts_have_different_ids():
-    from fabg.nodes.face import _prefix
-
-    prefixes = {_prefix(1.7e9 + i) for i in range(5000)}
-    assert len(prefixes) == 5000
-    assert all(prefix.isalpha() and prefix.islower() and prefix.isascii() for prefix in prefixes)
 
 
 @pytest.mark.graph

@@ -76,6 +76,8 @@ class FaceEmbedder:
         path = find_model("face_recognition_sface", model_path)
         try:
             self._net = cv2.FaceRecognizerSF.create(str(path), "")
+            # The first run takes twice as long as all others: better here than while somebody is there.
+            self._net.feature(np.zeros((ALIGNED_PX, ALIGNED_PX, 3), dtype=np.uint8))
         except cv2.error as error:
             raise ModelFileError(
                 f"model file {path} cannot be loaded by OpenCV {cv2.__version__}: {error}"
