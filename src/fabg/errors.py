@@ -12,6 +12,8 @@
 Each message names the value, what was expected, and the remedy.
 """
 
+from collections.abc import Mapping
+
 
 class FabgError(Exception):
     """Base of all errors of this package."""
@@ -39,3 +41,17 @@ class CommandRefused(FabgError):
 
 class EnvironmentProblem(FabgError):
     """The machine lacks something that the suite needs."""
+
+
+def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """See that the attributes named in `ranges` are numbers within (low, high), both included.
+
+    Raises
+    ------
+    ConfigError
+        For the first that is not (NaN never is); the message quotes it.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise ConfigError(f"{name} is {value}: expected {low} to {high}")

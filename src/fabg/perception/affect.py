@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import ConfigError, ModelFileError
+from fabg.errors import ModelFileError, check_ranges
 from fabg.expression import INDEX, N_SHAPES, SIZE, mirrored
 from fabg.perception.clock import ImageClock
 from fabg.perception.landmark import N_LANDMARKS
@@ -300,10 +300,7 @@ class AffectConfig:
             "rest_limit": (0.0, 0.5),
             "forget_s": (0.0, 600.0),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
 
 
 _QUICK, _QUICK_S = 10.0, 1.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import ConfigError, InputError
+from fabg.errors import InputError, check_ranges
 from fabg.perception.clock import ImageClock
 from fabg.perception.types import ROBOT, Face, Faces, Gaze, Look
 
@@ -75,10 +75,7 @@ class AttentionConfig:
             "end_s": (0.0, 10.0),
             "min_confidence": (0.0, 1.0),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # NaN fails, too
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
 
     @property
     def robot_m(self) -> NDArray[np.float64]:

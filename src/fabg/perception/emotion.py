@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import ConfigError
+from fabg.errors import ConfigError, check_ranges
 from fabg.perception.affect import UNITS, Affect, AffectConfig, AffectReader
 from fabg.perception.clock import ImageClock
 from fabg.perception.emotion_net import EmotionNetwork, usable
@@ -147,10 +147,7 @@ class EmotionConfig:
             "min_face_px": (1.0, 4096.0),
             "max_turn_deg": (1.0, 90.0),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
         if self.leave > self.enter:
             raise ConfigError(f"leave is {self.leave}, enter is {self.enter}: expected leave <= enter")
         permit(self.purpose, self.grounds)

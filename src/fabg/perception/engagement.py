@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fabg.errors import ConfigError
+from fabg.errors import ConfigError, check_ranges
 from fabg.perception.clock import ImageClock
 from fabg.perception.types import ROBOT, Engagement, Face, Faces, Gaze, Look
 
@@ -70,10 +70,7 @@ class EngagementConfig:
             "disengaging": (0.0, 1.0),
             "disengaged": (0.0, 1.0),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # NaN fails, too
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
         if not self.near_m < self.far_m:
             raise ConfigError(f"near_m is {self.near_m}, far_m is {self.far_m}: expected near_m < far_m")
         if not self.disengaged < self.engaging <= self.disengaging < self.engaged:

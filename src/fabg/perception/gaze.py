@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fabg.errors import ConfigError, InputError
+from fabg.errors import ConfigError, InputError, check_ranges
 from fabg.perception.clock import ImageClock
 from fabg.perception.facefit import GazeFit, gaze_fit
 from fabg.perception.one_euro import OneEuro, OneEuroConfig
@@ -65,10 +65,7 @@ class GazeConfig:
             "hold_s": (0.0, 10.0),
             "min_eye_px": (0.0, 1000.0),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # NaN fails, too
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
 
     @property
     def smoothing(self) -> OneEuroConfig:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
-from fabg.errors import ConfigError
+from fabg.errors import ConfigError, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +104,7 @@ class HandTrackerConfig:
             "hang_deg": (-90.0, 90.0),
             "horizontal_fov_deg": (1.0, 179.0),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
         if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9]{0,11}", self.id_prefix):
             raise ConfigError(
                 f"id_prefix is {self.id_prefix!r}: expected 1 to 12 letters or digits, a letter first"

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import ConfigError, InputError
+from fabg.errors import ConfigError, InputError, check_ranges
 from fabg.perception.stereo_calibration import StereoCalibration
 from fabg.perception.types import Depth, DepthSource
 
@@ -115,10 +115,7 @@ class StereoConfig:
             "speckle_px": (0, 10_000),
             "left_right_px": (0, 16),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
         if self.block_px % 2 == 0:
             raise ConfigError(f"block_px is {self.block_px}: expected an odd number")
         if self.nearest_m >= self.farthest_m:
