@@ -22,9 +22,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from fabg.nodes.gesture import GestureNodeConfig, _letters
+from fabg.nodes.gesture import GestureNodeConfig
 from fabg.paths import share_dir
-from fabg.perception.hands import HandTrackerConfig
 from fabg.perception.pose import Camera
 from fabg.perception.types import DepthSource, Face, Faces, Gesture, Hand, Hands, Roi, Side
 from fabg.ros import hands as messages
@@ -198,12 +197,6 @@ def test_the_parameter_file_shows_all_parameters_with_their_defaults():
     assert shown.pop("autostart") is True
     assert shown == {entry.name: entry.default for entry in entries(GestureNodeConfig)}
     assert all(entry.hints.doc for entry in entries(GestureNodeConfig))
-
-
-def test_two_starts_have_different_ids():
-    letters = {_letters(1.7e9 + i) for i in range(5000)}
-    assert len(letters) == 5000
-    HandTrackerConfig(id_prefix="h" + letters.pop())
 
 
 # Messages ----------------------------------------------------------------------------------------

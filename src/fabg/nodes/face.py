@@ -10,15 +10,15 @@ from typing import Any
 
 from fabg_msgs.msg import FaceArray
 from hri_msgs.msg import IdsList
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from fabg.errors import InputError
 from fabg.perception.face import FaceTracker, FaceTrackerConfig
-from fabg.perception.pose import Camera
 from fabg.perception.types import Faces, Frame
 from fabg.ros import humans
+from fabg.ros.camera import CameraInput, start_letters
 from fabg.ros.depth import DepthInput
 from fabg.ros.image import ImageConverter
 from fabg.ros.node import LATCHED, NEWEST_ONLY, FabgNode, run
@@ -80,10 +80,10 @@ class FaceNode(FabgNode[FaceNodeConfig]):
 
     def setup(self) -> None:
         """Load the models and join the graph."""
-        self._prefix = _prefix(time.time())
+        self._prefix = "f" + start_letters(time.time())
         self._tracker = self._open.enter_context(FaceTracker(self.config.tracker(self._prefix)))
         self._converter = ImageConverter()
-        self._calibration: tuple[Camera, int] | None = None
+        self._camera = CameraInput(self)
         self._depth = DepthInput(self)
         self._topics = humans.FaceTopics(self, self._converter)
         self._open.callback(self._topics.keep, ())
@@ -92,7 +92,6 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         self._tracked = self.publisher(IdsList, "/humans/faces/tracked", LATCHED)
         self._all = self.publisher(FaceArray, "/fabg/faces")
         self._tf = self.publisher(TFMessage, "/tf", DYNAMIC)
-        self.subscribe(CameraInfo, "/camera/left/camera_info", self._on_camera_info, NEWEST_ONLY)
         self.subscribe(Image, "/camera/left/image_raw", self._on_image, NEWEST_ONLY)
         self.every(0.1, self._watch, "watch")
 
@@ -108,15 +107,6 @@ class FaceNode(FabgNode[FaceNodeConfig]):
         """Hand new values to the tracker; tracks and ids stay."""
         self._tracker.configure(config.tracker(self._prefix))
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        if message.k[0] == 0.0:  # says by convention that the camera is not calibrated
-            self._calibration = None
-            return
-        if message.width < 1:
-            raise InputError(f"camera_info tells a width of {message.width} px: expected that of its images")
-        k = message.k
-        self._calibration = Camera(k[0], k[4], k[2], k[5]), message.width
-
     def _on_image(self, message: Image) -> None:
         received_s = self.now_s()
         header = message.header
@@ -124,7 +114,7 @@ class FaceNode(FabgNode[FaceNodeConfig]):
             stamp_s, size = seconds(header.stamp), (message.width, message.height)
             depth = self._depth.at(stamp_s, size=size)
             frame = Frame(self._converter.to_rgb(message), stamp_s, depth)
-            self._tracker.camera = self._camera(message.width)
+            self._tracker.camera = self._camera.at(message.width)
             faces = self._tracker.update(frame)
         except InputError as error:
             self.health.count("bad_images")
@@ -148,12 +138,6 @@ class FaceNode(FabgNode[FaceNodeConfig]):
             self.health.warn("image", "; ".join(trouble))
         else:
             self.health.clear("image")
-
-    def _camera(self, width: int) -> Camera | None:
-        if self._calibration is None:
-            return None
-        camera, calibrated_width = self._calibration
-        return camera.scaled(width / calibrated_width)
 
     def _publish(self, faces: Faces, frame: Frame, header: Header) -> None:
         # The graph waits for this one; all else follows.
@@ -182,12 +166,6 @@ class FaceNode(FabgNode[FaceNodeConfig]):
             self._tracked.publish(humans.tracked_message((), header))
             self.health.values["faces"] = "0"
         self._stale = stale
-
-
-def _prefix(start_s: float) -> str:
-    """Return four letters that another start of the node within five hours does not have."""
-    number = int(start_s) % 26**3
-    return "f" + "".join(chr(ord("a") + number // 26**k % 26) for k in range(3))
 
 
 def main() -> int:

@@ -10,15 +10,15 @@ from typing import Any
 
 from fabg_msgs.msg import FaceArray, HandArray
 from hri_msgs.msg import IdsList
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from fabg.errors import InputError
 from fabg.perception.hands import HandTracker, HandTrackerConfig
-from fabg.perception.pose import Camera
 from fabg.perception.types import Faces, Frame, Gesture, Hands
 from fabg.ros import hands as messages
+from fabg.ros.camera import CameraInput, start_letters
 from fabg.ros.depth import DepthInput
 from fabg.ros.humans import faces_from_message, tracked_message
 from fabg.ros.image import ImageConverter
@@ -62,10 +62,10 @@ class GestureNode(FabgNode[GestureNodeConfig]):
 
     def setup(self) -> None:
         """Load the models and join the graph."""
-        self._letters = _letters(time.time())
+        self._letters = start_letters(time.time())
         self._tracker = self._open.enter_context(HandTracker(self._core()))
         self._converter = ImageConverter()
-        self._calibration: tuple[Camera, int] | None = None
+        self._camera = CameraInput(self)
         self._faces: Faces | None = None
         self._bodies = messages.BodyTopics(self)
         self._open.callback(self._bodies.keep, ())
@@ -78,7 +78,6 @@ class GestureNode(FabgNode[GestureNodeConfig]):
             self._tracked = self.publisher(IdsList, "/humans/bodies/tracked", LATCHED)
         self._depth = DepthInput(self)
         self.subscribe(FaceArray, "/fabg/faces", self._on_faces, NEWEST_ONLY)
-        self.subscribe(CameraInfo, "/camera/left/camera_info", self._on_camera_info, NEWEST_ONLY)
         self.subscribe(Image, "/camera/left/image_raw", self._on_image, NEWEST_ONLY)
         self.every(0.1, self._watch, "watch")
 
@@ -99,15 +98,6 @@ class GestureNode(FabgNode[GestureNodeConfig]):
         core = self.config.hands
         return replace(core, id_prefix=core.id_prefix + self._letters)
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        if message.k[0] == 0.0:  # says by convention that the camera is not calibrated
-            self._calibration = None
-            return
-        if message.width < 1:
-            raise InputError(f"camera_info tells a width of {message.width} px: expected that of its images")
-        k = message.k
-        self._calibration = Camera(k[0], k[4], k[2], k[5]), message.width
-
     def _on_faces(self, message: FaceArray) -> None:
         self._faces = faces_from_message(message)
 
@@ -117,7 +107,7 @@ class GestureNode(FabgNode[GestureNodeConfig]):
         try:
             image = self._converter.to_rgb(message)
             depth = self._depth.at(stamp_s, self.config.depth_slack_s, size=(message.width, message.height))
-            self._tracker.camera = self._camera(message.width)
+            self._tracker.camera = self._camera.at(message.width)
             faces = self._faces_at(stamp_s)
             hands = self._tracker.update(Frame(image, stamp_s, depth), faces)
         except InputError as error:
@@ -128,12 +118,6 @@ class GestureNode(FabgNode[GestureNodeConfig]):
         self._publish(hands, faces, header)
         self._note(hands)
         self.finished(header.stamp, received_s)
-
-    def _camera(self, width: int) -> Camera | None:
-        if self._calibration is None:
-            return None
-        camera, calibrated_width = self._calibration
-        return camera.scaled(width / calibrated_width)
 
     def _faces_at(self, stamp_s: float) -> Faces | None:
         """Return the newest faces: those of this very image are still being read."""
@@ -180,12 +164,6 @@ class GestureNode(FabgNode[GestureNodeConfig]):
             self._publish_bodies({}, Header(stamp=self.get_clock().now().to_msg()))
             self.health.values |= {"hands": "0", "gestures": ""}
         self._stale = stale
-
-
-def _letters(start_s: float) -> str:
-    """Return three letters that another start of the node within five hours does not have."""
-    number = int(start_s) % 26**3
-    return "".join(chr(ord("a") + number // 26**k % 26) for k in range(3))
 
 
 def main() -> int:

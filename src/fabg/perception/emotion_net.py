@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fabg.errors import EnvironmentProblem, InputError, ModelFileError
 from fabg.perception.models import find_model
+from fabg.perception.noise import without_noise
 from fabg.perception.roi import ALIGNED_LEFT_EYE, ALIGNED_RIGHT_EYE
 from fabg.perception.types import EMOTIONS
 
@@ -58,11 +59,10 @@ class EmotionNetwork:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise EnvironmentProblem(f"LiteRT cannot be imported ({error}): run `make setup`") from error
-        from fabg.perception.landmark import _without_noise
 
         self._net: Any = None
         try:
-            with _without_noise():
+            with without_noise():
                 net = Interpreter(model_path=str(path), num_threads=threads)
                 net.resize_tensor_input(
                     net.get_input_details()[0]["index"], [2 * len(VIEWS), SIDE_PX, SIDE_PX, 1]

@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import ConfigError, InputError
+from fabg.errors import ConfigError, InputError, check_ranges
 from fabg.perception.association import Track, assign
 from fabg.perception.depth import with_depth
 from fabg.perception.detect import MIN_IMAGE_PX, Detection, FaceDetector
 from fabg.perception.embedding import Embedder, FaceEmbedder
 from fabg.perception.identity import Recogniser
 from fabg.perception.landmark import Landmarker, Reading
+from fabg.perception.pictures import checked_image
 from fabg.perception.pose import Camera, head_pose
 from fabg.perception.roi import overlap, size_of, square, visible_fraction
 from fabg.perception.trouble import image_trouble
@@ -104,10 +105,7 @@ class FaceTrackerConfig:
             "horizontal_fov_deg": (1.0, 179.0),
             "threads": (0, 256),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ConfigError(f"{name} is {value}: expected {low} to {high}")
+        check_ranges(self, ranges)
         if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9]{0,15}", self.id_prefix):
             raise ConfigError(
                 f"id_prefix is {self.id_prefix!r}: expected 1 to 16 letters or digits, a letter first"
@@ -213,7 +211,7 @@ class FaceTracker:
             finite, or a model fails.
             The tracks are as before then.
         """
-        image = _checked(frame)
+        image = checked_image(frame)
         height, width = image.shape[:2]
         trouble = [self._advance(frame.stamp_s), image_trouble(image)]
         self._recogniser.begin(image, self._clock_s)
@@ -349,26 +347,6 @@ class FaceTracker:
             else:
                 self._recogniser.retire(track)
         self._tracks = kept
-
-
-def _checked(frame: Frame) -> NDArray[np.uint8]:
-    image = frame.image
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        what = (
-            f"shape {image.shape}, type {image.dtype}"
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
-        raise InputError(f"image is {what}: expected an RGB array (height, width, 3) of uint8")
-    if image.size == 0:
-        raise InputError(f"image has shape {image.shape}: expected at least 1 x 1 px")
-    if frame.depth is not None and frame.depth.z_m.shape != image.shape[:2]:
-        raise InputError(
-            f"depth has shape {frame.depth.z_m.shape}: expected that of the image, {image.shape[:2]}"
-        )
-    if not math.isfinite(frame.stamp_s):
-        raise InputError(f"stamp is {frame.stamp_s} s: expected a finite number")
-    return image
 
 
 def _distinct(readings: list[Reading]) -> list[Reading]:

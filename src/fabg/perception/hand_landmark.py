@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from fabg.errors import EnvironmentProblem, InputError, ModelFileError
 from fabg.perception.models import find_model
+from fabg.perception.noise import without_noise
 from fabg.perception.types import Roi
 
 N_JOINTS = 21
@@ -240,9 +241,8 @@ class _Net:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise EnvironmentProblem(f"LiteRT cannot be imported ({error}): run `make setup`") from error
-        from fabg.perception.landmark import _without_noise
 
-        with _without_noise():
+        with without_noise():
             self._net: Any = Interpreter(model_content=content, num_threads=threads)
             self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]["index"]

@@ -11,7 +11,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.errors import InputError
 from fabg.perception.clock import ImageClock
 from fabg.perception.gesture import POINTED, SHAPE_OF, Shape, ShapeNet, WaveRule, gesture_of
 from fabg.perception.hand_config import HandTrackerConfig
@@ -27,6 +26,7 @@ from fabg.perception.hand_landmark import (
     region_of_joints,
 )
 from fabg.perception.hand_track import HandTrack
+from fabg.perception.pictures import checked_image
 from fabg.perception.pose import Camera
 from fabg.perception.types import Face, Faces, Frame, Gesture, Hand, Hands, Roi
 
@@ -127,7 +127,7 @@ class HandTracker:
             When the image is not (height, width, 3) uint8, the stamp is not finite, or depth is of
             another size. The tracks are as before then.
         """
-        image = _checked(frame)
+        image = checked_image(frame)
         height, width = image.shape[:2]
         step_s = self._clock.advance(frame.stamp_s)
         if step_s > self._config.keep_lost_s:
@@ -336,24 +336,6 @@ def windows(width: int, height: int, faces: tuple[Face, ...]) -> list[Roi | None
         ys = np.linspace(0.0, height - side, 2 if width >= height else 3)
         parts += [Roi(float(x), float(y), side, side) for y in ys for x in xs]
     return [look for part in parts for look in (None, part)] or [None]
-
-
-def _checked(frame: Frame) -> NDArray[np.uint8]:
-    image = frame.image
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        what = (
-            f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        )
-        raise InputError(f"image is {what}: expected RGB (height, width, 3) of uint8")
-    if image.size == 0:
-        raise InputError(f"image has shape {image.shape}: expected at least 1 x 1 px")
-    if not math.isfinite(frame.stamp_s):
-        raise InputError(f"stamp is {frame.stamp_s} s: expected a finite number")
-    if frame.depth is not None and frame.depth.z_m.shape != image.shape[:2]:
-        raise InputError(
-            f"depth has shape {frame.depth.z_m.shape}: expected that of the image, {image.shape[:2]}"
-        )
-    return image
 
 
 def _inside(reading: HandReading, image: NDArray[np.uint8]) -> bool:

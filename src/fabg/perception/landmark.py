@@ -7,12 +7,7 @@ would need one model instance a face. Here a crop is read without any memory of 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,18 +19,13 @@ from fabg.errors import EnvironmentProblem, InputError, ModelFileError
 from fabg.expression import INDEX, N_SHAPES
 from fabg.perception.iris import refined_irises
 from fabg.perception.models import find_model
+from fabg.perception.noise import without_noise
 from fabg.perception.roi import around, cut
 from fabg.perception.types import Roi
 
 N_LANDMARKS = 478
 FACES_PER_CROP = 2
 """Two people may cross in one crop; the second costs time only when it is there."""
-
-# What MediaPipe prints on every start and nobody can act upon.
-_NOISE = re.compile(
-    rb"InitGoogle|inference_feedback_manager|face_landmarker_graph|XNNPACK delegate|gl_context|"
-    rb"landmark_projection_calculator"
-)
 
 
 @dataclass(frozen=True)
@@ -111,7 +101,7 @@ class Landmarker:
         )
         self._task: Any = None
         try:
-            with _without_noise():
+            with without_noise():
                 self._task = vision.FaceLandmarker.create_from_options(options)
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"model file {path} cannot be loaded by MediaPipe: {error}") from error
@@ -174,21 +164,3 @@ def _import_mediapipe() -> Any:
     except ImportError as error:
         raise EnvironmentProblem(f"MediaPipe cannot be imported ({error}): run `make setup`") from error
     return mp
-
-
-@contextlib.contextmanager
-def _without_noise() -> Iterator[None]:
-    """Hold back what C++ code writes to stderr, and pass on all but the known noise afterwards."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            held.seek(0)
-            rest = b"".join(line for line in held if not _NOISE.search(line))
-            if rest:
-                os.write(2, rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.errors import InputError
+from fabg.perception.types import Frame
 
 Size = tuple[int, int]
 """(width, height) in px."""
@@ -54,3 +56,28 @@ def fitted(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     out[top : top + inner[1], left : left + inner[0]] = scaled
     return out
+
+
+def checked_image(frame: Frame) -> NDArray[np.uint8]:
+    """Return the image of a frame that perception can work on.
+
+    Raises
+    ------
+    InputError
+        When the image is not (height, width, 3) uint8 or empty, the depth has another size, or the stamp is
+        not finite.
+    """
+    image = frame.image
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        is_array = isinstance(image, np.ndarray)
+        what = f"shape {image.shape}, type {image.dtype}" if is_array else type(image).__name__
+        raise InputError(f"image is {what}: expected an RGB array (height, width, 3) of uint8")
+    if image.size == 0:
+        raise InputError(f"image has shape {image.shape}: expected at least 1 x 1 px")
+    if frame.depth is not None and frame.depth.z_m.shape != image.shape[:2]:
+        raise InputError(
+            f"depth has shape {frame.depth.z_m.shape}: expected that of the image, {image.shape[:2]}"
+        )
+    if not math.isfinite(frame.stamp_s):
+        raise InputError(f"stamp is {frame.stamp_s} s: expected a finite number")
+    return image
