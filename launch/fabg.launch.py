@@ -47,7 +47,9 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "only", default_value="", description="node names, comma separated; when empty the whole robot"
+                "only",
+                default_value="",
+                description="node names, comma separated; when empty the whole robot",
             ),
             DeclareLaunchArgument(
                 "with", default_value="", description="start these as well: depth, gaze, emotion, gesture"

@@ -39,7 +39,8 @@ class VideoWriter:
         import av
 
         self._frame_from = av.VideoFrame.from_ndarray
-        self._container = av.open(str(path), "w", options={"movflags": "frag_keyframe+delay_moov", "flush_packets": "1"})
+        playable = {"movflags": "frag_keyframe+delay_moov", "flush_packets": "1"}
+        self._container = av.open(str(path), "w", options=playable)
         options = {"crf": "21", "preset": "veryfast", "threads": "1", "g": "60"}
         self._stream: Any = self._container.add_stream("libx264", rate=rate, options=options)
         self._stream.width, self._stream.height, self._stream.pix_fmt = *size, "yuv420p"
