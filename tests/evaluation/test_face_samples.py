@@ -14,6 +14,7 @@ from fabg.evaluation.face_samples import FACING, FaceRanges, FaceSamples, sample
 from fabg.evaluation.fit_face import Size, Task, fit_readout, out_of_fold, vectors_from_rotations
 from fabg.geometry import rotation_from_ypr, ypr_from_rotation
 from fabg.perception.facefit import context, rotation_from_vector
+from fabg.perception.gaze import GazeEstimator
 from fabg.perception.readout import readout_from_json
 
 NEAR = FaceRanges(distance_m=(0.5, 0.9))
@@ -137,3 +138,24 @@ def test_people_and_seeds_of_reports_are_not_fitted_on(arguments, capsys, tmp_pa
     with pytest.raises(SystemExit) as caught:
         fit_face.main(["--out", str(tmp_path), *arguments])
     assert caught.value.code == 2 and "people: 5 to 1000, seed: 0 to 999" in capsys.readouterr().err
+
+
+# What ships --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_poses_and_gazes_of_people_not_fitted_on_are_about_right():
+    """A few pictures: limits well above the means that `fabg eval perception` tells of many."""
+    seen = sample_faces(
+        range(1100, 1112), 3, seed=1100, ranges=FaceRanges(distance_m=(0.4, 1.2), blink=0.0)
+    ).found()
+    turn = np.swapaxes(seen.face_pose[:, :3, :3], 1, 2) @ seen.pose[:, :3, :3]
+    assert np.all(np.degrees(np.abs(vectors_from_rotations(turn))).mean(axis=0) < [1.5, 3.5, 2.5])
+    away = np.linalg.norm(seen.pose[:, :3, 3], axis=1)
+    assert np.mean(np.linalg.norm(seen.face_pose[:, :3, 3] - seen.pose[:, :3, 3], axis=1) / away) < 0.07
+    estimator, cosines = GazeEstimator(), []
+    for i in range(len(seen)):
+        (gaze,) = estimator.update(seen.single_image(i))
+        cosines.append(gaze.direction @ seen.gaze[i])
+        assert np.linalg.norm(gaze.origin - seen.gaze_origin[i]) < 0.2 * away[i]
+    assert np.degrees(np.arccos(cosines)).mean() < 6.5

@@ -13,6 +13,7 @@ from fabg.errors import ModelFileError
 from fabg.geometry import OPTICAL_FROM_BODY, pose, rotation_from_ypr
 from fabg.perception import facefit
 from fabg.perception import readout as readout_module
+from fabg.perception.face import FaceTrackerConfig
 from fabg.perception.facefit import (
     context,
     in_head,
@@ -20,7 +21,10 @@ from fabg.perception.facefit import (
     rotation_from_vector,
     seen_rotation,
 )
+from fabg.perception.pose import Camera, geometric_pose
 from fabg.perception.readout import Readout, readout_from_json
+from fabg.perception.roi import square
+from fabg.perception.types import Roi
 
 FACING = OPTICAL_FROM_BODY @ rotation_from_ypr(math.pi, 0.0, 0.0)
 
@@ -150,3 +154,22 @@ def test_damaged_files_are_refused(tmp_path, monkeypatch):
         with pytest.raises(ModelFileError, match="pose.json"):
             pose_fit()
     pose_fit.cache_clear()
+
+
+# A real face -------------------------------------------------------------------------------------
+
+
+def test_on_a_real_face_corrections_are_small_and_smooth(landmarker, clip):
+    camera, corrections = Camera.from_fov(400, 300, 60.0), []
+    for start in range(0, 1320, 120):
+        for image in clip[start : start + 3]:
+            (first,) = landmarker.read(image, Roi(50, 0, 300, 300))
+            (reading,) = landmarker.read(image, square(first.roi, FaceTrackerConfig.crop_scale))
+            measured = geometric_pose(reading.landmarks, reading.rotation, reading.center, camera)
+            corrections.append(pose_fit().corrections(reading.landmarks, measured))
+    found = np.array(corrections).reshape(-1, 3, 4)
+    assert np.degrees(np.linalg.norm(found[..., :3], axis=-1)).max() < 8.0
+    assert np.abs(found[..., 3]).max() < 0.16  # of the distance
+    steps = np.diff(found, axis=1)
+    assert np.degrees(np.linalg.norm(steps[..., :3], axis=-1)).mean() < 0.6  # between neighbouring images
+    assert np.abs(steps[..., 3]).mean() < 0.01
