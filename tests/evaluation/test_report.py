@@ -77,6 +77,8 @@ def test_the_page_opens_from_disk_with_all_tables_and_plots(tmp_path):
     for expected in ("Rendered <people>.", "a note & more", "2 deg", "95.0 %", "skin tone", "≤ 2.5 deg"):
         assert expected in said, expected
     assert reader.images == 4
+    plots = sorted(p.name for p in (tmp_path / "report" / "plots").iterdir())
+    assert plots == [f"head-{k}.png" for k in range(4)]
     assert "http" not in text.replace("http-equiv", "")
 
 

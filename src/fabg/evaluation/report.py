@@ -95,8 +95,8 @@ def terminal_table(sections: Sequence[Section], *, title: str) -> Table:
 def write_page(
     sections: Sequence[Section], result: Mapping[str, Any], folder: Path, *, subtitle: str
 ) -> Path:
-    """Write ``report.html`` with all tables and plots inside; return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write ``report.html`` with all tables and plots inside, and the plots as PNG; return the page's path."""
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
     targets = result["targets"]
     total = targets["met"] + targets["missed"]
     body = [f'<section class="tiles">{page.tile(str(targets["met"]), f"of {total}", "targets met")}']
@@ -105,7 +105,14 @@ def write_page(
     for section in sections:
         body.append(f'<h2>{page.escape(section.title)}</h2><p class="soft">{page.escape(section.text)}</p>')
         body.append(_rows_table(section.rows))
-        pictures = [_picture(chart) for chart in section.charts]
+        pictures = []
+        for k, chart in enumerate(section.charts):
+            data = _drawn(chart)
+            (folder / "plots" / f"{section.name}-{k}.png").write_bytes(data)
+            source = page.embedded(data, "image/png")
+            pictures.append(
+                f'<div class="card picture"><img alt="{page.escape(chart.title)}" src="{source}"></div>'
+            )
         if pictures:
             body.append(f'<section class="plots">{"".join(pictures)}</section>')
         conditions = _conditions_table(section.rows)
@@ -188,7 +195,8 @@ def _summary(summary: Summary, unit: str) -> tuple[str, str, str]:
     return number(summary.mean, unit), number(summary.p95, unit), failed
 
 
-def _picture(chart: Chart) -> str:
+def _drawn(chart: Chart) -> bytes:
+    """Return a chart as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -201,5 +209,4 @@ def _picture(chart: Chart) -> str:
     chart.draw(axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    source = page.embedded(buffer.getvalue(), "image/png")
-    return f'<div class="card picture"><img alt="{page.escape(chart.title)}" src="{source}"></div>'
+    return buffer.getvalue()
