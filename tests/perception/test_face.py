@@ -393,20 +393,33 @@ def test_ten_faces_are_followed_or_the_rest_is_told(people):
         assert tracker.trouble == ("10 faces, more than max_faces (4)",)
 
 
+def relief(face: Face, image: np.ndarray, factor: float) -> Depth:
+    """Return a depth image of the face's own relief, `factor` times as far away."""
+    camera = Camera.from_fov(640, 480, FaceTrackerConfig().horizontal_fov_deg)
+    relief_m = (face.landmarks[:, 2] - face.landmarks[6, 2]) * face.pose[2, 3] / camera.fx
+    z_m = np.full(image.shape[:2], np.nan, dtype=np.float32)
+    for (x, y), offset in zip(face.landmarks[:, :2], relief_m, strict=True):
+        cv2.circle(z_m, (round(x), round(y)), 5, float(factor * (face.pose[2, 3] + offset)), -1)
+    return Depth(z_m, DepthSource.STEREO)
+
+
 def test_depth_moves_a_face_along_its_ray(tracker, portrait):
     face = read_once(tracker, portrait)
     assert face.depth_source is DepthSource.MONOCULAR
-    # The face's own relief, 1.2 times as far away.
-    camera = Camera.from_fov(640, 480, FaceTrackerConfig().horizontal_fov_deg)
-    relief_m = (face.landmarks[:, 2] - face.landmarks[6, 2]) * face.pose[2, 3] / camera.fx
-    z_m = np.full(portrait.shape[:2], np.nan, dtype=np.float32)
-    for (x, y), offset in zip(face.landmarks[:, :2], relief_m, strict=True):
-        cv2.circle(z_m, (round(x), round(y)), 5, float(1.2 * (face.pose[2, 3] + offset)), -1)
-    moved = only(tracker.update(Frame(portrait, read_once.clock + 0.1, Depth(z_m, DepthSource.STEREO))))
+    moved = only(tracker.update(Frame(portrait, read_once.clock + 0.1, relief(face, portrait, 1.2))))
     assert moved.depth_source is DepthSource.STEREO
     assert moved.pose[2, 3] == pytest.approx(1.2 * face.pose[2, 3], rel=0.04)
     ray = face.pose[:2, 3] / face.pose[2, 3]
     np.testing.assert_allclose(moved.pose[:2, 3] / moved.pose[2, 3], ray, atol=0.01)
+
+
+def test_a_head_that_was_measured_keeps_its_size_without_depth(tracker, portrait):
+    """Depth says that it is 1.2 times as far as its size; for the next images that holds though depth is gone."""
+    face = read_once(tracker, portrait)
+    moved = only(tracker.update(Frame(portrait, read_once.clock + 0.1, relief(face, portrait, 1.2))))
+    after = only(tracker.update(Frame(portrait, read_once.clock + 0.14)))
+    assert after.depth_source is DepthSource.MONOCULAR
+    assert np.linalg.norm(after.pose[:3, 3]) == pytest.approx(np.linalg.norm(moved.pose[:3, 3]), rel=0.01)
 
 
 def test_depth_of_another_size_is_refused(tracker, portrait):

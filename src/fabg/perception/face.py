@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fabg.errors import ConfigError, InputError, check_ranges
 from fabg.perception.association import Track, assign
-from fabg.perception.depth import with_depth
+from fabg.perception.depth import HeadSizes
 from fabg.perception.detect import MIN_IMAGE_PX, Detection, FaceDetector
 from fabg.perception.embedding import Embedder, FaceEmbedder
 from fabg.perception.identity import Recogniser
@@ -157,6 +157,7 @@ class FaceTracker:
         self._recogniser = Recogniser(None, self._new_id, capacity=_PEOPLE_REMEMBERED)
         self.configure(self._config)
         self._tracks: list[Track] = []
+        self._sizes = HeadSizes()
         self._born = 0
         self._left_out = 0
         self._since_detection = 0
@@ -228,8 +229,9 @@ class FaceTracker:
                 trouble.append(f"{wanted + self._left_out} faces, more than max_faces ({wanted})")
         self.trouble = tuple(text for text in trouble if text)
         self._forget_old()
+        self._sizes.keep(self.ids)
         camera = self.camera or Camera.from_fov(width, height, self._config.horizontal_fov_deg)
-        faces = (_face(track, camera, frame.depth) for track in self._tracks)
+        faces = (_face(track, camera, frame.depth, self._sizes) for track in self._tracks)
         return Faces(frame.stamp_s, (width, height), tuple(face for face in faces if face is not None))
 
     def _advance(self, stamp_s: float) -> str | None:
@@ -363,13 +365,13 @@ def _distinct(readings: list[Reading]) -> list[Reading]:
     return kept
 
 
-def _face(track: Track, camera: Camera, depth: Depth | None) -> Face | None:
+def _face(track: Track, camera: Camera, depth: Depth | None, sizes: HeadSizes) -> Face | None:
     reading = track.reading
     if reading is None or not track.id:
         return None
     try:
         pose = head_pose(reading.landmarks, reading.rotation, reading.center, camera)
         face = Face(track.id, reading.roi, track.confidence, reading.landmarks, reading.blendshapes, pose)
-        return with_depth(face, depth)
+        return sizes.placed(face, depth)
     except InputError:
         return None  # a reading without a possible place in space is no face
