@@ -126,7 +126,9 @@ def evaluate_perception(
     }
     result = to_json(sections, settings)
     title = f"Perception on rendered people, seed {seed}{', quick' if quick else ''}"
-    Console().print(terminal_table(sections, title=title))
+    console = Console()
+    # Narrower the numbers would be cut.
+    Console(width=max(console.width, 112)).print(terminal_table(sections, title=title))
     if json_file is not None:
         write_json(result, json_file)
     if report is not None:

@@ -205,7 +205,7 @@ def _drawn(chart: Chart) -> bytes:
     figure = Figure(figsize=(6.0, 4.0), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(chart.title, loc="left", fontsize=11, fontweight="semibold")
+    axes.set_title(chart.title, loc="left", fontsize=11, fontweight="bold")
     chart.draw(axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
