@@ -18,7 +18,7 @@ def main(paths: list[str], out: str) -> None:
     tiles = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures]
     if len(tiles) % 2:
         tiles.append(np.full_like(tiles[0], 255))
-    rows = [np.hstack(tiles[i : i + 2]) for i in range(0, len(tiles), 2)]
+    rows = [np.hstack(pair) for pair in zip(tiles[::2], tiles[1::2], strict=True)]
     if not cv2.imwrite(out, np.vstack(rows), [cv2.IMWRITE_PNG_COMPRESSION, 9]):
         sys.exit(f"{out} cannot be written")
 
