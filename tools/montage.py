@@ -1,4 +1,7 @@
-"""Put pictures side by side, two in a row: montage.py PICTURE... OUT.png"""
+"""Put pictures side by side, two in a row.
+
+montage.py PICTURE... OUT.png
+"""
 
 from __future__ import annotations
 
