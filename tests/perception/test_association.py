@@ -80,6 +80,31 @@ def test_who_is_hidden_may_come_back_larger_than_who_is_followed_can_become():
     assert math.isfinite(hidden.cost(at(100, size=150), 0.2))
 
 
+def test_beside_another_face_no_size_may_jump():
+    alone, crowded = walked("alone", [100] * 8), walked("crowded", [100] * 8)
+    crowded.crowded = True
+    assert math.isfinite(alone.cost(at(100, size=125), 0.32))
+    assert crowded.cost(at(100, size=125), 0.32) == crowded.cost(at(100, size=80), 0.32) == math.inf
+    assert math.isfinite(crowded.cost(at(100, size=115), 0.32))
+
+
+def test_beside_another_face_who_comes_nearer_is_followed():
+    track = walked("a", [100, 100])
+    track.crowded = True
+    for i in range(2, 27):  # from 1 m to 0.5 m in 1 s, at 25 images a second
+        face = at(100, size=100 / (1 - 0.02 * (i - 1)))
+        assert math.isfinite(track.cost(face, i * 0.04))
+        track.hit(Seen(face), i * 0.04)
+
+
+def test_one_odd_reading_hardly_changes_the_size():
+    track = walked("a", [100] * 8)
+    track.hit(Seen(at(100, size=130)), 0.32)
+    assert track.size == pytest.approx(100 * 1.3 ** (1 - math.exp(-0.04 / 0.15)), rel=1e-6)
+    assert track.resized(at(100, size=50)) == pytest.approx(track.size / 50)
+    assert track.resized(at(100, size=200)) == pytest.approx(200 / track.size)
+
+
 def test_a_face_has_no_reading_while_it_is_missed():
     track = walked("a", [100, 101])
     assert track.reading == Seen(at(101))

@@ -10,29 +10,11 @@ import pytest
 
 from fabg.errors import InputError
 from fabg.perception.association import MAX_BLIND, Track
-from fabg.perception.embedding import colour_distance, colours
 from fabg.perception.identity import Recogniser
 from fabg.perception.landmark import Reading
-from fabg.perception.portrait import Gallery, Likeness, Portrait, compare, surest
-from fabg.perception.types import Roi
+from tests.perception.made_up_faces import SKIN, mixed, reading, vector
 
 DT = 0.04
-SKIN = {"ann": (200, 150, 120), "bob": (90, 60, 45), "cid": (235, 200, 185), "dot": (150, 110, 160)}
-
-
-def vector(name: str) -> np.ndarray:
-    """One person's embedding: those of two people are at right angles."""
-    return np.eye(8, dtype=np.float32)[sorted(SKIN).index(name)]
-
-
-def reading(x: float, y: float = 200.0, size: float = 80.0, turn_deg: float = 0.0) -> Reading:
-    """An upright face with its middle at (x, y)."""
-    landmarks = np.zeros((478, 3))
-    landmarks[:, :2] = (x, y)
-    landmarks[10, 1], landmarks[152, 1] = y - size / 2, y + size / 2
-    c, s = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
-    rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    return Reading(landmarks, np.zeros(52), rotation, (x, y), Roi(x - size / 2, y - size / 2, size, size))
 
 
 class Eyes:
@@ -222,6 +204,60 @@ def test_people_who_stand_close_are_not_asked_again_and_again(world):
     assert len(world.eyes.asked) - asked <= 4
 
 
+def test_faces_that_traded_places_get_their_ids_back_though_no_view_is_clear(world):
+    world.stay({"ann": 200, "bob": 400}, 1.5)
+    world.stay({"ann": 280, "bob": 320}, 0.2)
+    world.held = {"ann": world.held["bob"], "bob": world.held["ann"]}
+    world.painted = False
+    blurred = {"ann": mixed(ann=0.78, bob=0.62), "bob": mixed(ann=0.60, bob=0.80)}
+    embed = world.eyes.embed
+    world.eyes.embed = lambda rgb, landmarks: blurred[sorted(SKIN)[int(np.argmax(embed(rgb, landmarks)))]]
+    assert world.stay({"ann": 200, "bob": 400}, 1.0) == {"ann": "f1", "bob": "f2"}
+
+
+def test_a_face_of_another_size_is_not_the_hidden_one_by_place_alone(world):
+    world.stay({"ann": 200}, 1.0)
+    hide(world, {})
+    world.eyes.unsure = set(SKIN)
+    world.painted = False
+    near = {"bob": reading(205, size=80 * 1.4)}
+    assert world.step({"bob": 205}, near) == {"bob": ""}
+    for _ in range(30):
+        ids = world.step({"bob": 205}, near)
+    assert ids == {"bob": "f2"}
+
+
+def test_who_was_hidden_before_the_face_was_learnt_comes_back_under_the_old_id(world):
+    ids = world.stay({"ann": 100, "bob": 500}, 0.12)
+    world.stay({"ann": 100}, 1.5)  # bob's track has ended
+    assert world.stay({"ann": 100, "bob": 330}, 1.0) == ids
+    world.stay({"ann": 100}, 6.0)
+    assert world.stay({"ann": 100, "cid": 500}, 0.6)["cid"] == "f3"
+
+
+def test_an_unlearnt_face_that_comes_back_in_another_size_is_somebody_new(world):
+    world.stay({"ann": 100, "bob": 500}, 0.12)
+    world.stay({"ann": 100}, 1.5)
+    for _ in range(30):
+        ids = world.step({"ann": 100, "bob": 330}, {"ann": reading(100), "bob": reading(330, size=120)})
+    assert ids == {"ann": "f1", "bob": "f3"}
+
+
+def test_a_face_beside_another_one_waits_longer_for_its_name(world):
+    world.stay({"ann": 200, "bob": 500}, 1.5)
+    world.stay({"ann": 200}, 1.5)
+    world.eyes.unsure = {"bob"}
+    assert world.stay({"ann": 200, "bob": 280}, 1.0) == {"ann": "f1", "bob": ""}
+    world.eyes.unsure = set()
+    assert world.stay({"ann": 200, "bob": 280}, 0.3) == {"ann": "f1", "bob": "f2"}
+
+
+def test_a_wrong_name_is_found_out_by_the_regular_look(world):
+    assert world.stay({"ann": 200, "bob": 400}, 5.0) == {"ann": "f1", "bob": "f2"}
+    world.held = {"ann": world.held["bob"], "bob": world.held["ann"]}  # without ever having been close
+    assert world.stay({"ann": 200, "bob": 400}, 12.0) == {"ann": "f1", "bob": "f2"}
+
+
 # Cost --------------------------------------------------------------------------------------------
 
 
@@ -248,88 +284,3 @@ def test_a_failing_model_leaves_the_tracks_alone(world):
 
     world.eyes.embed = fail
     assert world.stay({"ann": 200}, 1.0) == {"ann": "f1"}
-
-
-# Portraits ---------------------------------------------------------------------------------------
-
-
-def test_likeness_needs_an_embedding_and_agreeing_colours():
-    assert Likeness(0.65, 5.0).same and not Likeness(0.65, 15.0).same
-    assert Likeness(0.85, 20.0).same and not Likeness(0.85, 40.0).same
-    assert not Likeness(None, 0.0).same and not Likeness(0.4, 0.0).same
-    assert Likeness(0.85, None).same and not Likeness(0.65, None).same
-    assert Likeness(0.1, 5.0).other and not Likeness(None, 50.0).other
-
-
-def test_who_is_hardly_more_alike_than_the_next_is_nobody():
-    assert surest({}) is None
-    assert surest({"a": Likeness(0.8, 5.0)}) == "a"
-    assert surest({"a": Likeness(0.8, 5.0), "b": Likeness(0.75, 6.0)}) is None
-    assert surest({"a": Likeness(0.8, 5.0), "b": Likeness(0.75, 22.0)}) == "a"
-    assert surest({"a": Likeness(0.45, 5.0)}) is None
-    # Half covered clothes: the embedding alone is clear enough.
-    assert surest({"a": Likeness(0.95, 16.0), "b": Likeness(0.6, 6.0)}) == "a"
-    assert surest({"a": Likeness(0.95, 16.0), "b": Likeness(0.75, 9.5)}) is None
-
-
-def test_a_portrait_compares_with_its_nearest_template():
-    portrait = Portrait()
-    portrait.learn(vector("ann"), 0.0)
-    portrait.learn(vector("bob"), 1.0)
-    assert compare(portrait, vector("bob"), None) == Likeness(1.0, None)
-    assert compare(None, vector("bob"), None) == Likeness(None, None)
-
-
-def test_a_portrait_keeps_its_first_template_and_few_others():
-    portrait = Portrait()
-    for name in ("ann", "bob", "cid", "dot", "bob", "cid"):
-        portrait.learn(vector(name), 0.0)
-    assert len(portrait.embeddings) == 4
-    assert portrait.embeddings[0] @ vector("ann") == 1.0
-
-
-def test_the_gallery_forgets_by_time_and_by_number():
-    gallery = Gallery(remember_s=10.0, capacity=2)
-    for i, name in enumerate("abc"):
-        gallery.put(name, Portrait(), float(i))
-    gallery.forget(3.0)
-    assert set(gallery.portraits) == {"b", "c"}
-    assert gallery.left_since(2.0) and not gallery.left_since(2.5)
-    gallery.forget(11.5)
-    assert set(gallery.portraits) == {"c"}
-    gallery.clear()
-    assert not gallery.portraits
-
-
-# Colours -----------------------------------------------------------------------------------------
-
-
-def test_colours_are_those_of_the_picture():
-    image = np.zeros((480, 640, 3), dtype=np.uint8)
-    image[:, :] = (255, 255, 255)
-    image[100:320] = (255, 0, 0)
-    # White is (100, 0, 0), red (53.2, 80.1, 67.2) in CIELAB (D65).
-    np.testing.assert_allclose(colours(image, reading(320).landmarks)[1:], [(53.2, 80.1, 67.2)] * 5, atol=0.5)
-    image[270:] = (255, 255, 255)
-    np.testing.assert_allclose(colours(image, reading(320).landmarks)[4], (100, 0, 0), atol=0.5)
-
-
-def test_colours_outside_the_image_are_unknown():
-    lab = colours(np.full((480, 640, 3), 90, dtype=np.uint8), reading(320, y=420).landmarks)
-    assert np.isnan(lab[4:]).all() and np.isfinite(lab[:4]).all()
-    assert colour_distance(lab, lab) == 0.0
-    nowhere = colours(np.full((20, 20, 3), 90, dtype=np.uint8), reading(320).landmarks)
-    assert np.isnan(nowhere).all() and colour_distance(lab, nowhere) == math.inf
-
-
-def test_colours_do_not_depend_on_size_and_little_on_light():
-    rng = np.random.default_rng(0)
-    small = rng.integers(60, 200, (8, 10, 3)).astype(np.uint8)
-    image = np.kron(small, np.ones((60, 64, 1), dtype=np.uint8))
-    a = colours(image, reading(320, size=160).landmarks)
-    half = image[::2, ::2]
-    b = colours(half, reading(160, y=100, size=80).landmarks)
-    assert colour_distance(a, b) < 3.0
-    darker = colours((image * 0.8).astype(np.uint8), reading(320, size=160).landmarks)
-    other = colours(image[::-1, ::-1], reading(320, size=160).landmarks)
-    assert colour_distance(a, darker) < 0.6 * colour_distance(a, other)

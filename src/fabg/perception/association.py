@@ -11,7 +11,7 @@ from fabg.perception.types import Roi
 
 if TYPE_CHECKING:
     from fabg.perception.landmark import Reading
-    from fabg.perception.portrait import Portrait
+    from fabg.perception.portrait import Portrait, View
 
 _COAST_S = 0.2
 """Time constant with which the motion of a hidden face is forgotten."""
@@ -23,6 +23,10 @@ _MAX_RATIO, _MAX_RATIO_LOST = 1.35, 1.7
 """The same for its size, which hardly changes from one image to the next."""
 MAX_BLIND = 2
 """A face that is missed in more images than this is hidden: it has to be found anew."""
+_MAX_RATIO_CROWDED = 1.2
+"""The same beside another face, which half covers this one or draws its landmarks over to itself."""
+_SIZE_S = 0.15
+"""Time constant of a face's size: people walk at different distances, and nobody's jumps."""
 _LOST_PENALTY = 0.3
 """A face that is followed has the better claim than one that is lost."""
 
@@ -54,11 +58,21 @@ class Track:
         self.born_s = clock_s
         self.asked_s = -math.inf
         """When the portrait was last compared, s."""
+        self.covered_s = -math.inf
+        """When another face was last close or in front of it, s."""
         self.doubted = False
         """True from a crossing or a disappearance until the portrait has been compared."""
         self.suspects: set[str] = set()
         """Who else it could be."""
         self.denials = 0
+        self.undecided = 0
+        """How many looks in a row have left the doubt."""
+        self.view: View | None = None
+        """What was seen at the last of those looks."""
+        self.crowded = False
+        """True while another face is close."""
+        self.size = size_of(roi)
+        """How large it is, px; follows with a time constant of 0.15 s."""
         self._velocity = (0.0, 0.0)
 
     @property
@@ -74,6 +88,8 @@ class Track:
             (x0, y0), (x1, y1) = self.roi.center, roi.center
             new = ((x1 - x0) / elapsed, (y1 - y0) / elapsed)
             self._velocity = (0.5 * (self._velocity[0] + new[0]), 0.5 * (self._velocity[1] + new[1]))
+            followed = 1.0 - math.exp(-elapsed / _SIZE_S)
+            self.size *= (size_of(roi) / max(self.size, 1e-6)) ** followed
         self.roi, self.seen_s, self.misses, self.reading = roi, clock_s, 0, reading
 
     def miss(self) -> None:
@@ -89,13 +105,20 @@ class Track:
 
     def cost(self, roi: Roi, clock_s: float) -> float:
         """Return how badly a face fits: 0 for a perfect fit, infinity when it cannot be the same."""
-        size, other = size_of(self.roi), size_of(roi)
-        ratio = max(size, other) / max(min(size, other), 1e-6)
+        size, other = self.size, size_of(roi)
+        ratio = self.resized(roi)
         shift = self._distance(roi, clock_s) / max(size, other, 1e-6)
-        max_ratio = _MAX_RATIO_LOST if self.hidden else _MAX_RATIO
+        max_ratio = _MAX_RATIO_CROWDED if self.crowded else _MAX_RATIO
+        if self.hidden:
+            max_ratio = _MAX_RATIO_LOST
         if ratio > max_ratio or shift > (_MAX_SHIFT_LOST if self.misses else _MAX_SHIFT):
             return math.inf
         return shift + math.log(ratio) + (_LOST_PENALTY if self.misses else 0.0)
+
+    def resized(self, roi: Roi) -> float:
+        """Return by what factor a face is larger or smaller than this one, >= 1."""
+        size = size_of(roi)
+        return max(self.size, size) / max(min(self.size, size), 1e-6)
 
     def _distance(self, roi: Roi, clock_s: float) -> float:
         """Return how far a face is from where this one should be, px.

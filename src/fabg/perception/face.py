@@ -203,7 +203,7 @@ class FaceTracker:
     def update(self, frame: Frame) -> Faces:
         """Return the faces of one image, the longest known first.
 
-        A face whose owner is not decided yet is left out, for 0.4 s at most.
+        A face whose owner is not decided yet is left out, for 0.4 s in plain view and 2 s at most.
 
         Raises
         ------

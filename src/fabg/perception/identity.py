@@ -23,12 +23,15 @@ from fabg.perception.portrait import (
     SURE_COLOUR,
     UNLIKE_COLOUR,
     Gallery,
+    Likeness,
     Portrait,
+    View,
     compare,
     surest,
+    traded,
 )
-from fabg.perception.roi import overlap, size_of, square, visible_fraction
-from fabg.perception.types import Roi
+from fabg.perception.roi import overlap, square
+from fabg.perception.views import good_view, uncovered
 
 _COLOUR_COST = 0.05
 """What a unit of colour costs beside a shift of one face size."""
@@ -36,18 +39,21 @@ _USUAL_COLOUR = 8.0
 """Distance of colours where nothing is known."""
 _BEST_COST = 0.15
 """By so much place and colours must speak for one hidden face where there has been no closer look."""
+_SAME_SIZE = 1.25
+"""Place alone gives no face back that is so much larger or smaller than before."""
 _JUMP_COST = 0.25
 """A face that is followed from one image to the next costs 0.1 at most."""
 
-_PATIENCE_S, _PATIENCE_COVERED_S = 0.4, 1.0
-"""So long a face waits for its name while nobody can say who it is, in plain view or half covered."""
+_PATIENCE_S, _PATIENCE_COVERED_S = 0.4, 2.0
+"""So long a face waits for its name while nobody can say who it is, in plain view or beside another one."""
 _JUST_LEFT_S = 5.0
 _RETRY_S = 0.15
+_MAX_BACKOFF = 4
+"""While looks decide nothing the next one is put off, to 2.4 s at most."""
+_LOOKS = 4
+"""After so many, who looks most like the own portrait is taken for that person."""
 _DENIALS = 2
-_MIN_PX = 36.0
-_MAX_TURN = math.cos(math.radians(40.0))
 _CLOSE = 1.35
-_COVERED = 0.2
 _COLOURS_EVERY_S = 0.2
 
 
@@ -124,8 +130,10 @@ class Recogniser:
 
     def retire(self, track: Track) -> None:
         """Remember the person of a track that has ended."""
-        if self.embedder is not None and track.id and track.portrait and track.portrait.embeddings:
-            self.gallery.put(track.id, track.portrait, track.seen_s)
+        if self.embedder is not None and track.id:
+            portrait = track.portrait or Portrait()
+            portrait.size_px = track.size
+            self.gallery.put(track.id, portrait, track.seen_s)
 
     def welcome(self, reading: Reading, tracks: Sequence[Track], clock_s: float) -> Track:
         """Return the track for a face that no track followed: a hidden one's, or a new one."""
@@ -136,9 +144,8 @@ class Recogniser:
         candidates = self._candidates(track, tracks)
         if ranked and self._clear(tracks, clock_s) and not self.unlike(ranked[0][1], reading):
             track = ranked[0][1]
-            track.doubted, track.denials = True, 0
-            track.suspects |= set(candidates) - {track.id}
-        elif not ranked and not candidates:
+            self._doubt(track, set(candidates))
+        elif not ranked and not candidates and self._missed_one(track, tracks, clock_s) is None:
             track.id = self._name()
         return track
 
@@ -151,7 +158,9 @@ class Recogniser:
         found = [
             (cost + self.cost(track, reading), track)
             for cost, track in priced
-            if math.isfinite(cost) and self.cost(track, reading) < _COLOUR_COST * SURE_COLOUR
+            if math.isfinite(cost)
+            and track.resized(reading.roi) <= _SAME_SIZE
+            and self.cost(track, reading) < _COLOUR_COST * SURE_COLOUR
         ]
         return sorted(found, key=lambda pair: pair[0])
 
@@ -164,7 +173,9 @@ class Recogniser:
         """Note who is close to whom, learn, and settle the most urgent question of this image."""
         if self.embedder is None:
             return
+        assert self._image is not None
         visible = [(track, track.reading) for track in tracks if track.reading is not None]
+        shown = [reading for _, reading in visible]
         close = self._suspect(visible)
         for track, reading in visible:
             if id(track) not in close and track.id and not track.doubted:
@@ -178,8 +189,8 @@ class Recogniser:
             for track, reading in visible
             if self._asks(track, clock_s)
             and not (known(track) and id(track) in close)  # they may change places once more
-            and self._good(reading)
-            and _uncovered(reading, visible)
+            and good_view(reading, self._image.shape[:2])
+            and uncovered(reading, shown)
         ]
         if questions:
             track, reading = min(questions, key=lambda q: (bool(q[0].id), not q[0].doubted, q[0].asked_s))
@@ -189,14 +200,15 @@ class Recogniser:
                 seen[CLOTHES] = np.nan
             self._examine(track, reading, seen, tracks, clock_s)
         for track, reading in visible:
-            covered = not _uncovered(reading, visible)
-            if not track.id and clock_s - track.born_s >= (_PATIENCE_COVERED_S if covered else _PATIENCE_S):
+            if id(track) in close or not uncovered(reading, shown):
+                track.covered_s = clock_s
+            plain_s, waited_s = clock_s - max(track.born_s, track.covered_s), clock_s - track.born_s
+            if not track.id and (plain_s >= _PATIENCE_S or waited_s >= _PATIENCE_COVERED_S):
                 self._settle(track, reading, tracks, clock_s)
 
     # Whom to look at ---------------------------------------------------------------------------------
 
-    @staticmethod
-    def _suspect(visible: Sequence[tuple[Track, Reading]]) -> set[int]:
+    def _suspect(self, visible: Sequence[tuple[Track, Reading]]) -> set[int]:
         """Let faces that are close to each other suspect each other; return their tracks (by identity)."""
         boxes = [(track, square(reading.roi, _CLOSE)) for track, reading in visible]
         close: set[int] = set()
@@ -206,22 +218,14 @@ class Recogniser:
                     close |= {id(one), id(other)}
                     for a, b in ((one, other), (other, one)):
                         if a.id and b.id:
-                            a.suspects.add(b.id)
-                            a.doubted, a.denials = True, 0
+                            self._doubt(a, {b.id})
+        for track, _ in boxes:
+            track.crowded = id(track) in close
         return close
-
-    def _good(self, reading: Reading) -> bool:
-        assert self._image is not None
-        height, width = self._image.shape[:2]
-        return (
-            reading.roi.width >= _MIN_PX
-            and reading.rotation[2, 2] >= _MAX_TURN
-            and visible_fraction(reading.roi, width, height) > 0.98
-        )
 
     @staticmethod
     def _asks(track: Track, clock_s: float) -> bool:
-        if clock_s - track.asked_s < _RETRY_S:
+        if clock_s - track.asked_s < _RETRY_S * 2 ** min(track.undecided, _MAX_BACKOFF):
             return False
         if not track.id or track.doubted:
             return True
@@ -253,28 +257,54 @@ class Recogniser:
             for name, portrait in self._candidates(track, tracks).items()
         }
         if not track.id:
+            track.view = View(embedding, seen)
             if (who := surest(candidates)) is not None:
                 self._exchange(track, who, tracks, clock_s)
             elif all(likeness.other for likeness in candidates.values()):
-                track.id = self._name()
+                self._call(track, self._missed_one(track, tracks, clock_s), tracks, clock_s)
             else:
                 return  # another view may tell
         elif track.doubted:
-            own = compare(track.portrait, embedding, seen)
-            if own.cosine is None:  # nothing speaks against it: who is in sight keeps the name
-                shown = {other.id for other in tracks if other.reading is not None}
-                candidates = {name: likeness for name, likeness in candidates.items() if name not in shown}
-            who = surest(candidates)
-            if who is not None and candidates[who].score - own.score >= MARGIN:
-                self._exchange(track, who, tracks, clock_s)
-            elif own.other:
-                track.denials += 1
-                if track.denials < _DENIALS:
-                    return
-                self.retire(track)
-                track.id, track.portrait = self._name(), None
+            if not self._verify(track, View(embedding, seen), candidates, tracks, clock_s):
+                return
+        elif (own := compare(track.portrait, embedding, seen)).cosine is not None and not own.same:
+            self._doubt(track, set(self.gallery.portraits) | {other.id for other in tracks if other.id})
+            return
         self._trust(track)
         self._learn(track, embedding, seen, clock_s)
+
+    def _verify(
+        self,
+        track: Track,
+        view: View,
+        candidates: dict[str, Likeness],
+        tracks: list[Track],
+        clock_s: float,
+    ) -> bool:
+        """Decide whose a doubted face is; return whether that is certain now."""
+        own = view.likeness(track.portrait)
+        if own.cosine is None:  # nothing speaks against it: who is in sight keeps the name
+            shown = {other.id for other in tracks if other.reading is not None}
+            candidates = {name: likeness for name, likeness in candidates.items() if name not in shown}
+        who = surest(candidates)
+        if who is not None and candidates[who].score - own.score >= MARGIN:
+            self._exchange(track, who, tracks, clock_s)
+            return True
+        for other in tracks:
+            mutual = other.id in track.suspects and track.id in other.suspects
+            if mutual and other.view and traded(track.portrait, view, other.portrait, other.view):
+                self._exchange(track, other.id, tracks, clock_s)
+                return True
+        if own.other:
+            track.denials += 1
+            if track.denials < _DENIALS:
+                return False
+            self.retire(track)
+            track.id, track.portrait = self._name(), None
+            return True
+        lead = own.score - max((likeness.score for likeness in candidates.values()), default=-math.inf)
+        track.undecided, track.view = track.undecided + 1, view
+        return own.cosine is None or lead >= (0.0 if own.same or track.undecided >= _LOOKS else MARGIN)
 
     def _candidates(self, track: Track, tracks: Iterable[Track]) -> dict[str, Portrait]:
         """Return who this could be: the suspects of a known face, everybody who is missed for a new one."""
@@ -306,12 +336,37 @@ class Recogniser:
         if ranked and (len(ranked) == 1 or ranked[1][0] - ranked[0][0] >= _BEST_COST):
             self._exchange(track, ranked[0][1].id, tracks, clock_s)
         else:
+            self._call(track, self._missed_one(track, tracks, clock_s), tracks, clock_s)
+        self._doubt(track, candidates)  # a better view may tell
+
+    def _call(self, track: Track, who: str | None, tracks: list[Track], clock_s: float) -> None:
+        """Name a face: `who` has come back, or nobody."""
+        if who is None:
             track.id = self._name()
-        track.doubted, track.suspects = True, candidates - {track.id}  # a better view may tell
+        else:
+            self._exchange(track, who, tracks, clock_s)
+
+    def _missed_one(self, track: Track, tracks: Sequence[Track], clock_s: float) -> str | None:
+        """Return who alone is missed, and has not been for long, when nothing speaks against that person."""
+        left = self.gallery.since(clock_s - _JUST_LEFT_S).items()
+        missed = [(name, portrait, portrait.size_px) for name, portrait in left]
+        missed += [(t.id, t.portrait or Portrait(), t.size) for t in tracks if t.reading is None and t.id]
+        found = []
+        for name, portrait, size in missed:
+            likeness = track.view.likeness(portrait) if track.view else Likeness(None, None)
+            if not likeness.other:
+                fits = max(size, track.size) <= _SAME_SIZE * min(size, track.size)
+                found.append((name, fits and (likeness.likely or not portrait.embeddings)))
+        return found[0][0] if len(found) == 1 and found[0][1] else None
+
+    @staticmethod
+    def _doubt(track: Track, suspects: set[str]) -> None:
+        track.doubted, track.denials, track.undecided, track.view = True, 0, 0, None
+        track.suspects |= suspects - {track.id}
 
     @staticmethod
     def _trust(track: Track) -> None:
-        track.doubted, track.denials = False, 0
+        track.doubted, track.denials, track.undecided, track.view = False, 0, 0, None
         track.suspects.clear()
 
     def _learn(
@@ -320,8 +375,8 @@ class Recogniser:
         likeness = compare(track.portrait, embedding, seen)
         if track.portrait is None:
             track.portrait = Portrait()
-        if likeness.cosine is None or likeness.same:
-            track.portrait.learn(embedding, clock_s)
+        if likeness.cosine is None or likeness.same or track.portrait.provisional:
+            track.portrait.learn(embedding, clock_s, plain=not track.crowded)
             if track.portrait.colours is None:
                 track.portrait.learn_colours(seen, clock_s)
         else:
@@ -340,20 +395,3 @@ class Recogniser:
         if known is None:
             known = self._colours[id(reading)] = (reading, colours(self._image, reading.landmarks))
         return known[1]
-
-
-def _uncovered(reading: Reading, visible: Iterable[tuple[Track, Reading]]) -> bool:
-    """Return whether no face that may be nearer covers much of this one."""
-    return all(
-        other is reading
-        or size_of(other.roi) < 0.9 * size_of(reading.roi)
-        or _common(reading.roi, other.roi) <= _COVERED
-        for _, other in visible
-    )
-
-
-def _common(roi: Roi, other: Roi) -> float:
-    """Return how much of a box another one covers, 0..1."""
-    width = min(roi.x + roi.width, other.x + other.width) - max(roi.x, other.x)
-    height = min(roi.y + roi.height, other.y + other.height) - max(roi.y, other.y)
-    return max(width, 0.0) * max(height, 0.0) / max(roi.width * roi.height, 1e-9)

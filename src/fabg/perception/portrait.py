@@ -18,7 +18,7 @@ _SAME_COSINE, _SAME_COLOUR = 0.60, 9.0
 _SURE_COSINE, SURE_COLOUR = 0.80, 24.0
 """So alike an embedding outweighs a change of light."""
 UNLIKE_COLOUR = 14.0
-_OTHER_COSINE = 0.25
+_LIKELY_COSINE, _OTHER_COSINE = 0.5, 0.25
 _COLOUR_PER_COSINE = 40.0
 MARGIN = 0.2
 """By so much one identity must fit better than the next, in cosines."""
@@ -41,9 +41,20 @@ class Portrait:
     next_s: float = -math.inf
     """When it may be learnt from again, s."""
     colours_s: float = -math.inf
+    size_px: float = 0.0
+    """How large the face was when the person left."""
+    provisional: bool = False
+    """True while the only embedding is of a face beside another one, which may have covered a part."""
 
-    def learn(self, embedding: NDArray[np.float32], clock_s: float) -> None:
-        """Add an embedding; the first stays, so that mistakes cannot creep in one after another."""
+    def learn(self, embedding: NDArray[np.float32], clock_s: float, *, plain: bool = True) -> None:
+        """Add an embedding; the first stays, so that mistakes cannot creep in one after another.
+
+        Only a face in plain view makes a lasting first one.
+        """
+        if self.provisional:
+            self.embeddings.clear()
+            self.learned = 0
+        self.provisional = not plain and not self.embeddings
         self.embeddings.append(embedding)
         if len(self.embeddings) > _TEMPLATES:
             del self.embeddings[1]
@@ -79,6 +90,12 @@ class Likeness:
         )
 
     @property
+    def likely(self) -> bool:
+        """True when it is this person rather than somebody unknown."""
+        colour = self.colour if self.colour is not None else SURE_COLOUR
+        return self.cosine is not None and self.cosine >= _LIKELY_COSINE and colour <= SURE_COLOUR
+
+    @property
     def other(self) -> bool:
         """True when it is surely not this person."""
         return self.cosine is not None and self.cosine <= _OTHER_COSINE
@@ -104,6 +121,39 @@ def compare(
         distance = colour_distance(portrait.colours, seen)
         colour = distance if math.isfinite(distance) else None
     return Likeness(cosine, colour)
+
+
+@dataclass(frozen=True)
+class View:
+    """What was seen of a face at one look.
+
+    Attributes
+    ----------
+    embedding
+        Of the face, shape (128,).
+    colours
+        Shape (n, 3), CIELAB.
+    """
+
+    embedding: NDArray[np.float32]
+    colours: NDArray[np.float64]
+
+    def likeness(self, portrait: Portrait | None) -> Likeness:
+        """Return how well the view fits a portrait."""
+        return compare(portrait, self.embedding, self.colours)
+
+
+def traded(one: Portrait | None, view: View, other: Portrait | None, other_view: View) -> bool:
+    """Return whether two faces, each seen as told, surely are each other's person.
+
+    Taken together the exchange may be clear where each face alone is not.
+    """
+    kept = (view.likeness(one), other_view.likeness(other))
+    exchanged = (view.likeness(other), other_view.likeness(one))
+    if any(likeness.cosine is None for likeness in kept + exchanged):
+        return False
+    gains = [new.score - old.score for new, old in zip(exchanged, kept, strict=True)]
+    return min(gains) > 0.0 and sum(gains) >= 2 * MARGIN
 
 
 def surest(likenesses: dict[str, Likeness]) -> str | None:
@@ -147,9 +197,13 @@ class Gallery:
         """Portraits by id."""
         return {name: portrait for name, (portrait, _) in self._left.items()}
 
+    def since(self, clock_s: float) -> dict[str, Portrait]:
+        """Return the portraits of those who have left after `clock_s`, by id."""
+        return {name: portrait for name, (portrait, left_s) in self._left.items() if left_s >= clock_s}
+
     def left_since(self, clock_s: float) -> bool:
         """Return whether somebody has left after `clock_s`."""
-        return any(left_s >= clock_s for _, left_s in self._left.values())
+        return bool(self.since(clock_s))
 
     def put(self, name: str, portrait: Portrait, clock_s: float) -> None:
         """Remember somebody who has been seen until `clock_s`."""
