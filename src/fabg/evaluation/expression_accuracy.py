@@ -107,6 +107,12 @@ def expression_section(people: Sequence[int], mixed: int, seed: int, progress: P
             truth, said = _pairs(samples, movement.group, movement.read)
             r = correlation(truth, said)
             rows.append(number_row(f"{movement.name}, {how}", "r", r, len(truth), target=target))
+            if how == "swept":
+                alone = [
+                    correlation(*part) for part in zip(*_by_person(truth, said, len(people)), strict=True)
+                ]
+                mean = float(np.mean([value for value in alone if value is not None]))
+                rows.append(number_row(f"{movement.name}, swept, within a person", "r", mean, len(people)))
             raw = correlation(*_pairs(samples, movement.group, None))
             details[f"{movement.name}, {how}, landmarker's own score"] = (
                 None if raw is None else round(raw, 4)
@@ -203,6 +209,11 @@ def _pairs(
         else:
             said.append(read(affects[0]))
     return np.array(truth), np.array(said)
+
+
+def _by_person(truth: Array, said: Array, people: int) -> tuple[Array, Array]:
+    """Return what was shown and read person by person, shape (people, pictures) each."""
+    return truth.reshape(people, -1), said.reshape(people, -1)
 
 
 def _labels(samples: ExpressionSamples, *, network: bool) -> list[str]:

@@ -150,8 +150,15 @@ def write(samples: ExpressionSamples, out: Path) -> None:
         plain = x[:, INDEX[unit.shapes[0]]]
         r, r_plain = (np.corrcoef(v, y[:, i])[0, 1] if v.std() > 0 else np.nan for v in (found[:, i], plain))
         print(f"AU{unit.action_unit:<3} {unit.name:16} r {r:.2f}  blendshape alone {r_plain:.2f}")
-    text = {"template": template.round(4), "weights": _rounded(ridge(x, y, best))}
-    out.write_text(json.dumps({name: values.tolist() for name, values in text.items()}) + "\n")
+    people = len(np.unique(persons))
+    made = {
+        "command": f"python -m fabg.evaluation.fit_affect --people {people}",
+        "pictures": len(x) // 2,
+        "ridge": best,
+    }
+    arrays = {"template": template.round(4), "weights": _rounded(ridge(x, y, best))}
+    text = {"made": made} | {name: values.tolist() for name, values in arrays.items()}
+    out.write_text(json.dumps(text) + "\n")
 
 
 def _rounded(values: Array) -> Array:
