@@ -300,8 +300,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Render, fit, write; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m fabg.evaluation.fit_face", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the JSON files")
-    parser.add_argument("--people", type=int, default=500, help="how many; their seeds begin at 0")
-    parser.add_argument("--pictures", type=int, default=7, help="of each person")
+    parser.add_argument("--people", type=int, default=800, help="how many; their seeds begin at 0")
+    parser.add_argument("--pictures", type=int, default=8, help="of each person")
     parser.add_argument("--seed", type=int, default=1, help="of everything else, below 1000")
     given = parser.parse_args(arguments)
     if not (FOLDS <= given.people <= FIRST_REPORT_SEED and 0 <= given.seed < FIRST_REPORT_SEED):
