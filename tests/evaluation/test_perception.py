@@ -37,7 +37,7 @@ def test_a_tiny_evaluation_writes_numbers_and_a_page(tmp_path, monkeypatch, caps
     # Far from the targets, but farther still from chance: the ray is right within some degrees.
     assert rows["head yaw"]["mean"] < 6.0
     assert rows["head position, of the distance"]["mean"] < 12.0
-    assert rows["gaze ray, frontal, to 1.2 m"]["mean"] < 8.0
+    assert rows["gaze ray, frontal, to 1.2 m"]["mean"] < 10.0
     printed = capsys.readouterr().out
     assert "head yaw" in printed and str(tmp_path / "report" / "report.html") in printed.replace("\n", "")
 
