@@ -35,11 +35,11 @@ def gesture_section(people: Sequence[int], per_gesture: int, seed: int, progress
     people
         Seeds of the people.
     per_gesture
-        Hands of each person and gesture; each person also waves as often, and moves an open hand without waving.
+        Hands of each person and gesture; each person also waves once, and moves an open hand without waving.
     """
     share = len(people) * per_gesture
     kinds = len(Gesture)  # without a wave, but NONE counts twice
-    total = share * (kinds + 2)
+    total = share * kinds + 2 * len(people)
     samples = sample_hands(
         people,
         per_gesture,
@@ -48,7 +48,7 @@ def gesture_section(people: Sequence[int], per_gesture: int, seed: int, progress
     )
     truth = [Gesture(g).name.lower() for g in samples.gesture]
     said = [Gesture(g).name.lower() for g in samples.said]
-    for k, (true, label) in enumerate(_moving_hands(people, per_gesture, seed)):
+    for k, (true, label) in enumerate(_moving_hands(people, seed)):
         truth.append(true.name.lower())
         said.append(label.name.lower())
         progress(share * kinds + k + 1, total)
@@ -126,7 +126,7 @@ def _relative(samples: HandSamples, positions: Array) -> Array:
     return np.linalg.norm(positions - samples.palm, axis=1) / np.linalg.norm(samples.palm, axis=1)
 
 
-def _moving_hands(people: Sequence[int], each: int, seed: int) -> Iterator[tuple[Gesture, Gesture]]:
+def _moving_hands(people: Sequence[int], seed: int) -> Iterator[tuple[Gesture, Gesture]]:
     """Yield what was true and what was said at the end, for waves and for open hands that move otherwise."""
     size = (640, 480)
     camera = Camera.from_fov(*size, 60.0)
@@ -135,18 +135,15 @@ def _moving_hands(people: Sequence[int], each: int, seed: int) -> Iterator[tuple
         stamp_s = 0.0
         for number in people:
             person, rng = Person.random(number), np.random.default_rng([seed, number, 9])
-            for _ in range(each):
-                for true in (Gesture.WAVE, Gesture.OPEN_PALM):
-                    said, stamp_s = Gesture.NONE, stamp_s + 100.0
-                    for pose_ in _way(rng, true == Gesture.WAVE):
-                        hand = HandPose(Side.RIGHT, pose_, HAND_SHAPES["open"])
-                        image = studio.render(
-                            [Actor(person, hands=(hand,))], background=Background("room")
-                        ).image
-                        stamp_s += 1.0 / _FPS
-                        hands = tracker.update(Frame(image, stamp_s), None).hands
-                        said = hands[0].gesture if hands else Gesture.NONE
-                    yield true, said
+            for true in (Gesture.WAVE, Gesture.OPEN_PALM):
+                said, stamp_s = Gesture.NONE, stamp_s + 100.0
+                for pose_ in _way(rng, true == Gesture.WAVE):
+                    hand = HandPose(Side.RIGHT, pose_, HAND_SHAPES["open"])
+                    image = studio.render([Actor(person, hands=(hand,))], background=Background("room")).image
+                    stamp_s += 1.0 / _FPS
+                    hands = tracker.update(Frame(image, stamp_s), None).hands
+                    said = hands[0].gesture if hands else Gesture.NONE
+                yield true, said
 
 
 def _way(rng: np.random.Generator, waves: bool) -> Iterator[Array]:

@@ -56,7 +56,7 @@ class Extent:
     crossing_s: float
 
 
-FULL = Extent(people=24, pictures=20, hand_pictures=4, crossing_s=60.0)
+FULL = Extent(people=24, pictures=20, hand_pictures=2, crossing_s=60.0)
 QUICK = Extent(people=6, pictures=8, hand_pictures=1, crossing_s=10.0)
 
 
