@@ -58,8 +58,13 @@ def test_the_robot_mirrors_and_survives_the_loss_of_its_eyes(probe):
             lambda: latency and {s.stage for s in latency[-1].stages} >= {"face", "policy", "actuation"},
             "stages",
         )
-        ages = {s.stage: s.age_p50_ms for s in latency[-1].stages}
-        assert ages["face"] <= ages["policy"] <= ages["actuation"], "each stage adds to the age of the image"
+
+        def adds_up():
+            ages = {s.stage: s.age_p50_ms for s in latency[-1].stages}
+            return ages["face"] <= ages["policy"] <= ages["actuation"]
+
+        # Each stage's median is over messages of its own: a busy machine's first ones may tell otherwise.
+        wait_until(adds_up, "each stage to add to the age of the image")
 
         face = supervisor.children["face"]
         status.clear()
