@@ -17,6 +17,10 @@ OPTICAL_FROM_BODY: Matrix = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 
 """Rotation from a body frame (x forward, y left, z up) to its optical frame (z forward, x right, y down)."""
 
 
+FACING: Matrix = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
+"""Rotation of a head that looks straight back along the optical axis: columns are its x, y, z in the optical frame."""
+
+
 def rotation_from_ypr(yaw: float, pitch: float, roll: float) -> Matrix:
     """Return the 3 x 3 rotation Rz(yaw) Ry(pitch) Rx(roll)."""
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)

@@ -7,10 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fabg.geometry import ypr_from_rotation
-
-FACING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
-"""Head frame of a person who faces the camera's image plane, in the camera's optical frame."""
+from fabg.geometry import FACING, ypr_from_rotation
 
 
 def head_deg(pose: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.expression import INDEX
-from fabg.geometry import Matrix, pose
+from fabg.geometry import FACING, Matrix, pose
 from fabg.perception.iris import iris_normals
 from fabg.perception.readout import Readout, load_document, readout_from_json
 from fabg.perception.types import Face
@@ -43,8 +43,6 @@ EYE_SHAPES: tuple[int, ...] = tuple(
 
 _FRAME_POINTS = (4, 6, 10, 33, 263, 54, 284, 67, 297, 117, 346, 119, 348, 121, 350, 129, 358, 133, 362)
 """Landmarks whose mean and spread place and scale all others; none of them moves with the mouth."""
-
-_FACING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 
 
 def in_head(landmarks: Array, poses: Array) -> Array:
@@ -94,7 +92,7 @@ def context(poses: Array) -> Array:
     Yaw, pitch and roll (rad) against a head that faces the camera, and the size of a head of 0.2 m
     as the angle under which it is seen (rad).
     """
-    turned = _FACING.T @ seen_rotation(poses)
+    turned = FACING.T @ seen_rotation(poses)
     yaw = np.arctan2(turned[..., 1, 0], turned[..., 0, 0])
     pitch = np.arcsin(np.clip(-turned[..., 2, 0], -1.0, 1.0))
     roll = np.arctan2(turned[..., 2, 1], turned[..., 2, 2])

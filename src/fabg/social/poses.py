@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fabg import expression
 from fabg.errors import InputError
-from fabg.geometry import Matrix, pose, rotation_from_ypr
+from fabg.geometry import FACING, Matrix, pose, rotation_from_ypr
 from fabg.perception.types import Side
 from fabg.social.people import Person
 
-FRONTAL: Matrix = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
+FRONTAL: Matrix = FACING
 """Rotation of a head that faces the camera: columns are the head's x, y, z in the optical frame."""
 
 MAX_EYE_YAW = math.radians(55)
