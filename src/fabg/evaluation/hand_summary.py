@@ -14,20 +14,17 @@ from numpy.typing import NDArray
 
 from fabg.evaluation.hand_pictures import GESTURES
 from fabg.evaluation.hand_samples import HandSamples, sample_hands
+from fabg.evaluation.rows import f1_scores
 from fabg.perception.types import Gesture
 from fabg.social.avatar import FIRST_REPORT_SEED
 
 _ACROSS = (Gesture.UP, Gesture.DOWN, Gesture.LEFT, Gesture.RIGHT)
 
 
-def f1_scores(truth: NDArray[np.int64], said: NDArray[np.int64]) -> dict[str, float]:
-    """Return the F1 score of each gesture that a single picture can show, by name."""
-    scores = {}
-    for gesture in GESTURES:
-        both = int(((truth == gesture) & (said == gesture)).sum())
-        either = int((truth == gesture).sum() + (said == gesture).sum())
-        scores[gesture.name] = 2 * both / either if either else float("nan")
-    return scores
+def _f1(samples: HandSamples, kept: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the F1 score of each gesture that a single picture can show, by name, over the hands `kept`."""
+    truth, said = ([Gesture(g).name for g in values[kept]] for values in (samples.gesture, samples.said))
+    return f1_scores(truth, said, [gesture.name for gesture in GESTURES])
 
 
 def summary(samples: HandSamples) -> dict[str, object]:
@@ -42,8 +39,8 @@ def summary(samples: HandSamples) -> dict[str, object]:
     alone = 100 * np.linalg.norm(samples.position_alone - samples.palm, axis=1) / away_m
     deep = 100 * np.linalg.norm(samples.position_depth - samples.palm, axis=1) / away_m
     grown = samples.conditions["age_years"] >= 14
-    scores = f1_scores(samples.gesture, samples.said)
-    without_away = f1_scores(samples.gesture[seen], samples.said[seen])
+    scores = _f1(samples, np.ones(len(samples), dtype=bool))
+    without_away = _f1(samples, seen)
     return {
         "hands": len(samples),
         "found_%": {v: round(100 * float(found[view == v].mean()), 1) for v in sorted(set(samples.view))},
