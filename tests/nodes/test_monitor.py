@@ -12,7 +12,8 @@ pytestmark = pytest.mark.graph
 def test_it_adds_up_where_the_time_goes(probe, node_process):
     reports = probe.collect(Latency, "/fabg/latency")
     node_process("monitor", rate_hz=10.0)
-    timings = probe.publisher(Timing, "/fabg/timing")
+    # All at once: a writer that kept fewer would overwrite those that the monitor has not fetched yet.
+    timings = probe.publisher(Timing, "/fabg/timing", 50)
     now = probe.node.get_clock().now().nanoseconds * 1e-9
     for k in range(20):
         origin = now - 0.5 + k * 0.02
