@@ -84,7 +84,7 @@ class PolicyNode(FabgNode[PolicyNodeConfig]):
         self._last_stamp_s = stamp_s
         base_from_camera = self._frames.lookup(BASE_LINK, message.header.frame_id, stamp_s)
         people = people_from_message(message, base_from_camera)
-        chunk = self._policy.predict(Observation(stamp_s, people, self._joints))
+        chunk = self._policy.predict(Observation(stamp_s, people, joint_positions=self._joints))
         if chunk is None:
             self.health.count("nothing_to_do")
             return

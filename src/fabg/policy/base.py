@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fabg import expression
 from fabg.errors import CommandRefused
+from fabg.perception.types import Gesture, Side
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class PersonObservation:
         left and up.
     confidence
         0..1.
+    gaze
+        Unit vector along the gaze in the robot's base frame, shape (3,); None when it is not known.
     """
 
     id: str
@@ -36,6 +39,40 @@ class PersonObservation:
     position_m: NDArray[np.float64]
     rotation: NDArray[np.float64]
     confidence: float = 1.0
+    gaze: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class HandObservation:
+    """One hand as the policy sees it.
+
+    Attributes
+    ----------
+    id, person_id
+        Track id, and the owner's; the owner is empty when unknown.
+    side
+        As its owner says.
+    position_m
+        Middle of the palm in the robot's base frame, shape (3,).
+    tip_m
+        Tip of the index finger in the robot's base frame, shape (3,).
+    gesture, confidence
+        What the hand says, and how sure that is, 0..1.
+    extended
+        True for a hand held out to the robot, False for a resting one.
+    direction
+        Unit vector along the index finger in the robot's base frame, shape (3,), when it points, else None.
+    """
+
+    id: str
+    person_id: str
+    side: Side
+    position_m: NDArray[np.float64]
+    tip_m: NDArray[np.float64]
+    gesture: Gesture
+    confidence: float
+    extended: bool
+    direction: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +81,7 @@ class Observation:
 
     stamp_s: float
     people: tuple[PersonObservation, ...] = ()
+    hands: tuple[HandObservation, ...] = ()
     joint_positions: NDArray[np.float64] | None = field(default=None)
     """Measured joint angles, rad, shape (25,), or None when the robot has not reported yet."""
 
