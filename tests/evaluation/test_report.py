@@ -7,8 +7,9 @@ import numpy as np
 from rich.console import Console
 
 from fabg.evaluation import charts
-from fabg.evaluation.report import Section, number, terminal_table, to_json, write_json, write_page
+from fabg.evaluation.report import Section, number, terminal_table, to_json, write_page
 from fabg.evaluation.rows import Condition, error_row, number_row, rate_row
+from fabg.files import write_json
 
 
 def _sections():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fabg.evaluation.report import Chart
+from fabg.charts import Chart
 from fabg.evaluation.rows import Condition, summarise
 
 _DOT, _LINE, _SOFT = "#0e93a6", "#16212b", "#b9c4cc"

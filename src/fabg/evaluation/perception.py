@@ -28,7 +28,8 @@ from fabg.evaluation import (
     face_accuracy,
     hand_accuracy,
 )
-from fabg.evaluation.report import Section, terminal_table, to_json, write_json, write_page
+from fabg.evaluation.report import Section, terminal_table, to_json, write_page
+from fabg.files import write_json
 from fabg.social.people import FIRST_REPORT_SEED as FIRST_SEED
 
 Tell = Callable[[int, int], None]

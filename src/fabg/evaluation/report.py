@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +11,8 @@ from typing import Any
 from rich.table import Table
 
 from fabg import page
+from fabg.charts import Chart, png
 from fabg.evaluation.rows import Row, Summary
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One plot: its title, and what draws it on matplotlib's axes."""
-
-    title: str
-    draw: Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -64,19 +53,6 @@ def to_json(sections: Sequence[Section], settings: Mapping[str, Any]) -> dict[st
     }
 
 
-def write_json(result: Mapping[str, Any], path: Path) -> None:
-    """Write a result; the file appears under its name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(json.dumps(result, indent=1) + "\n")
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def terminal_table(sections: Sequence[Section], *, title: str) -> Table:
     """Lay out all rows for the terminal."""
     table = Table(title=title)
@@ -107,7 +83,7 @@ def write_page(
         body.append(_rows_table(section.rows))
         pictures = []
         for k, chart in enumerate(section.charts):
-            data = _drawn(chart)
+            data = png(chart)
             (folder / "plots" / f"{section.name}-{k}.png").write_bytes(data)
             source = page.embedded(data, "image/png")
             pictures.append(
@@ -193,20 +169,3 @@ def _summary(summary: Summary, unit: str) -> tuple[str, str, str]:
     if unit == "share":  # of successes: there is no size of error
         return "", "", failed
     return number(summary.mean, unit), number(summary.p95, unit), failed
-
-
-def _drawn(chart: Chart) -> bytes:
-    """Return a chart as PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 4.0), dpi=130, layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(chart.title, loc="left", fontsize=11, fontweight="bold")
-    chart.draw(axes)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
