@@ -244,27 +244,35 @@ class Retargeter:
         return stages
 
     def _stage(self, kind: str, at: NDArray[np.intp], arguments: list[Any]) -> Callable[[Array], None]:
+        # Steps act on all joints at once, which is quicker than picking some: the others get a step
+        # that changes nothing.
+        n = len(self.robot.joints)
         if kind == "gain":
-            gains = np.array(arguments)
+            gains = np.ones(n)
+            gains[at] = arguments
 
             def gain(v: Array) -> None:
-                v[at] *= gains
+                v *= gains
 
             return gain
         if kind == "saturate":
-            low, high = np.array(arguments).T
+            low, high = np.full(n, -np.inf), np.full(n, np.inf)
+            low[at], high[at] = np.array(arguments).T
 
             def saturate(v: Array) -> None:
-                v[at] = np.minimum(np.maximum(v[at], low), high)
+                np.maximum(v, low, out=v)
+                np.minimum(v, high, out=v)
 
             return saturate
         if kind == "scale":
-            neutral = self.robot.neutral[at]
-            above, below = self.robot.upper[at] - neutral, neutral - self.robot.lower[at]
+            neutral, above, below = np.zeros(n), np.ones(n), np.ones(n)
+            neutral[at] = self.robot.neutral[at]
+            above[at] = (self.robot.upper - self.robot.neutral)[at]
+            below[at] = (self.robot.neutral - self.robot.lower)[at]
 
             def scale(v: Array) -> None:
-                x = v[at]
-                v[at] = neutral + x * np.where(x >= 0.0, above, below)
+                v *= np.where(v >= 0.0, above, below)
+                v += neutral
 
             return scale
 
