@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Matrix = NDArray[np.float64]
+Triple = tuple[float, float, float]
+Rows = tuple[Triple, Triple, Triple]
 
 OPTICAL_FROM_BODY: Matrix = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 """Rotation from a body frame (x forward, y left, z up) to its optical frame (z forward, x right, y down)."""
@@ -23,15 +25,35 @@ FACING: Matrix = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 
 def rotation_from_ypr(yaw: float, pitch: float, roll: float) -> Matrix:
     """Return the 3 x 3 rotation Rz(yaw) Ry(pitch) Rx(roll)."""
+    return np.array(rows_from_ypr(yaw, pitch, roll))
+
+
+def rows_from_ypr(yaw: float, pitch: float, roll: float) -> Rows:
+    """Return the rows of `rotation_from_ypr` as plain numbers.
+
+    For loops that turn a few vectors at a time, where an array of three costs more than the arithmetic.
+    """
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     cr, sr = math.cos(roll), math.sin(roll)
-    return np.array(
-        [
-            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-            [-sp, cp * sr, cp * cr],
-        ]
+    return (
+        (cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr),
+        (sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr),
+        (-sp, cp * sr, cp * cr),
     )
+
+
+def turned(rows: Rows, vector: Triple) -> Triple:
+    """Return the vector turned by a rotation."""
+    x, y, z = vector
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * x + b * y + c * z, d * x + e * y + f * z, g * x + h * y + i * z
+
+
+def turned_back(rows: Rows, vector: Triple) -> Triple:
+    """Return the vector turned by the inverse of a rotation."""
+    x, y, z = vector
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * x + d * y + g * z, b * x + e * y + h * z, c * x + f * y + i * z
 
 
 def ypr_from_rotation(rotation: ArrayLike) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fabg import expression
 from fabg.errors import CommandRefused, ConfigError
-from fabg.geometry import rotation_from_ypr
+from fabg.geometry import Triple, rotation_from_ypr, rows_from_ypr, turned, turned_back
 from fabg.robot.model import RobotModel
 
 Array = NDArray[np.float64]
@@ -22,12 +22,22 @@ _EYE_JOINTS = (("eye_left_yaw", "eye_left_pitch"), ("eye_right_yaw", "eye_right_
 
 def direction(yaw: float, pitch: float) -> Array:
     """Return the unit vector of a gaze (rad: yaw to the left, pitch down), shape (3,)."""
-    return np.array([math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), -math.sin(pitch)])
+    return np.array(_line(yaw, pitch))
 
 
 def yaw_pitch(vector: ArrayLike) -> tuple[float, float]:
     """Return (yaw, pitch) in rad of a vector (3,) of any positive length."""
     x, y, z = (float(v) for v in np.asarray(vector))
+    return _yaw_pitch((x, y, z))
+
+
+def _line(yaw: float, pitch: float) -> Triple:
+    level = math.cos(pitch)
+    return math.cos(yaw) * level, math.sin(yaw) * level, -math.sin(pitch)
+
+
+def _yaw_pitch(vector: Triple) -> tuple[float, float]:
+    x, y, z = vector
     return math.atan2(y, x), math.atan2(-z, math.hypot(x, y))
 
 
@@ -157,14 +167,13 @@ class GazeSharer:
         self.config = config or GazeConfig()
         self._neck_rows = [robot.index[name] for name in NECK]
         self._eye_rows = [[robot.index[name] for name in pair] for pair in _EYE_JOINTS]
-        self._lower, self._upper = robot.lower, robot.upper
-        self._comfort = np.array([self.config.comfort_yaw_rad, self.config.comfort_pitch_rad])
+        self._limits = list(zip(robot.lower.tolist(), robot.upper.tolist(), strict=True))
         self.reset(np.zeros(3))
 
     def reset(self, neck: ArrayLike) -> None:
         """Start with the neck at (yaw, pitch, roll), rad."""
-        self._neck = np.array(neck, dtype=np.float64)
-        self.beyond_limits = np.zeros(self._lower.shape, dtype=bool)
+        self._neck: list[float] = np.array(neck, dtype=np.float64).tolist()
+        self.beyond_limits = np.zeros(len(self._limits), dtype=bool)
 
     def step(self, vector: ArrayLike, neck: ArrayLike, dt_s: float) -> expression.Vector:
         """Return `vector` with the head following and the eyes making up for it.
@@ -182,29 +191,35 @@ class GazeSharer:
         -------
         Expression whose eye angles, relative to the neck *as it is*, look where `vector` looks.
         """
+        # Plain numbers: every tick comes through here, and arrays of three cost more than the arithmetic.
         out = np.array(vector, dtype=np.float64)
-        wanted = out[expression.HEAD]
-        torso = rotation_from_ypr(*wanted)
-        lines = [torso @ direction(out[eye][0], out[eye][1]) for eye in _EYES]
+        head: list[float] = out[expression.HEAD].tolist()
+        eyes: list[list[float]] = [out[eye].tolist() for eye in _EYES]
 
-        target = self._limited(wanted + self._excess(out), self._neck_rows)
+        torso = rows_from_ypr(*head)
+        neck_now = rows_from_ypr(*np.asarray(neck, dtype=np.float64).tolist())
+        for eye, (yaw, pitch, _), rows in zip(_EYES, eyes, self._eye_rows, strict=True):
+            line = turned_back(neck_now, turned(torso, _line(yaw, pitch)))
+            for k, angle in enumerate(_yaw_pitch(line)):
+                out[eye.start + k] = self._limited(angle, rows[k])
+
         lag = self.config.neck_lag_s
         share = 1.0 - math.exp(-dt_s / lag) if lag > 0 else 1.0
-        self._neck += share * (target - self._neck)
-
-        to_head = rotation_from_ypr(*np.asarray(neck, dtype=np.float64)).T
-        for eye, line, rows in zip(_EYES, lines, self._eye_rows, strict=True):
-            out[eye.start : eye.start + 2] = self._limited(np.array(yaw_pitch(to_head @ line)), rows)
-        out[expression.HEAD] = self._neck
+        (left_yaw, left_pitch, _), (right_yaw, right_pitch, _) = eyes
+        head[0] += _beyond((left_yaw + right_yaw) / 2, self.config.comfort_yaw_rad)
+        head[1] += _beyond((left_pitch + right_pitch) / 2, self.config.comfort_pitch_rad)
+        for k, row in enumerate(self._neck_rows):
+            self._neck[k] += share * (self._limited(head[k], row) - self._neck[k])
+            out[expression.HEAD.start + k] = self._neck[k]
         return out
 
-    def _limited(self, angles: Array, rows: list[int]) -> Array:
-        clipped = np.clip(angles, self._lower[rows], self._upper[rows])
-        self.beyond_limits[rows] = np.abs(angles - clipped) > 1e-6
+    def _limited(self, angle: float, row: int) -> float:
+        lower, upper = self._limits[row]
+        clipped = min(max(angle, lower), upper)
+        self.beyond_limits[row] = abs(angle - clipped) > 1e-6
         return clipped
 
-    def _excess(self, vector: Array) -> Array:
-        """Return the head rotation (yaw, pitch, 0) that brings the eyes' mean back into comfort."""
-        mean = (vector[expression.LEFT_EYE][:2] + vector[expression.RIGHT_EYE][:2]) / 2
-        beyond = mean - np.clip(mean, -self._comfort, self._comfort)
-        return np.array([beyond[0], beyond[1], 0.0])
+
+def _beyond(angle: float, comfort: float) -> float:
+    """Return by how much an angle lies outside of ±comfort."""
+    return angle - min(max(angle, -comfort), comfort)
