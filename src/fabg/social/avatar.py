@@ -221,7 +221,7 @@ class Studio:
         if seed < 0:
             raise InputError(f"seed is {seed}: expected a whole number from 0")
         # A world that is smaller as a whole looks the same: people of the data's size stand nearer by as much.
-        nearer = [_placed(actor, 1.0 / SIZE_FACTOR) for actor in actors]
+        nearer = [placed(actor, 1.0 / SIZE_FACTOR) for actor in actors]
         image, depth, seen = self._renderer.draw(
             nearer, light or Light(), background or Background(), 2.0**lens.exposure_ev, seed
         )
@@ -301,17 +301,17 @@ def _scaled(pose: Vector, factor: float) -> Vector:
     return out
 
 
-def _placed(actor: Actor, factor: float) -> Actor:
+def placed(actor: Actor, factor: float) -> Actor:
     """Return somebody with all positions scaled. They have been checked as given."""
-    placed = copy.copy(actor)
+    moved = copy.copy(actor)
     if actor.face is not None:
         face = copy.copy(actor.face)
         object.__setattr__(face, "pose", _scaled(face.pose, factor))
         if not isinstance(face.gaze, EyeAngles):
             object.__setattr__(face, "gaze", face.gaze * factor)
-        object.__setattr__(placed, "face", face)
+        object.__setattr__(moved, "face", face)
     hands = tuple(copy.copy(hand) for hand in actor.hands)
     for hand in hands:
         object.__setattr__(hand, "pose", _scaled(hand.pose, factor))
-    object.__setattr__(placed, "hands", hands)
-    return placed
+    object.__setattr__(moved, "hands", hands)
+    return moved
