@@ -238,8 +238,8 @@ class DelayLine(Generic[T]):
     """Things on their way: each arrives after its delay, and an overtaken one is dropped.
 
     It keeps the newest thing that has arrived, and never goes back to an older one. For stages in a row
-    push into the next line with `arrived_s` of the line before as `at_s`: then the delays add up exactly,
-    and only the end of the row is rounded up to a tick.
+    push what has come since the last tick into the next line with its `arrived_s` as `at_s`: then the delays
+    add up exactly, and only the end of the row is rounded up to a tick.
 
     Parameters
     ----------
