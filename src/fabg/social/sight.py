@@ -101,7 +101,7 @@ def actors_of(scene: SceneState, camera_from_base: Matrix) -> list[Actor]:
 
 
 def _actor(person: PersonState, camera_from_base: Matrix) -> Actor | None:
-    _check_finite(person)
+    check_finite(person)
     head = camera_from_base @ pose(person.rotation, person.position_m)
     face = None
     if _drawn(head):
@@ -118,7 +118,14 @@ def _drawn(at: Matrix) -> bool:
     return bool(NEAREST_M <= at[2, 3] <= FARTHEST_M)
 
 
-def _check_finite(person: PersonState) -> None:
+def check_finite(person: PersonState) -> None:
+    """Refuse somebody with a number that is none.
+
+    Raises
+    ------
+    InputError
+        When a value is NaN or infinite.
+    """
     values: dict[str, ArrayLike] = {
         "position_m": person.position_m,
         "head": person.head,
