@@ -24,6 +24,7 @@ from fabg import expression
 from fabg.perception.types import Gesture
 
 Vector = NDArray[np.float64]
+Numbers = Vector | Sequence[float]
 
 EYES_M = (0.093, 0.0, 0.086)
 """Middle between the robot's eyes with the head straight, m."""
@@ -95,7 +96,7 @@ def hand_target(gesture: Gesture, position_m: Vector, tip_m: Vector) -> Vector:
     return tip_m if gesture == Gesture.POINTING else position_m
 
 
-def foremost(positions_m: Sequence[Vector]) -> int | None:
+def foremost(positions_m: Sequence[Numbers]) -> int | None:
     """Return which of several extended hands (3,) counts: the one nearest to the robot's eyes; None of none."""
     best, least = None, math.inf
     for i, position in enumerate(positions_m):
@@ -105,7 +106,7 @@ def foremost(positions_m: Sequence[Vector]) -> int | None:
     return best
 
 
-def distance_m(point_m: Vector) -> float:
+def distance_m(point_m: Numbers) -> float:
     """Return the distance of a point (3,) from the robot's eyes, m."""
     return math.dist((float(point_m[0]), float(point_m[1]), float(point_m[2])), EYES_M)
 
