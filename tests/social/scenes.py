@@ -1,14 +1,28 @@
 """Scenes made by hand, for the tests of this folder."""
 
+from functools import cache
+
 import numpy as np
 
 from fabg.geometry import pose
 from fabg.perception.types import Gesture, Side
-from fabg.social.arms import index_tip
-from fabg.social.poses import shapes_of
+from fabg.social.avatar import SIZE_FACTOR
+from fabg.social.body_asset import load_body
+from fabg.social.figure import Figure
+from fabg.social.hand_model import HandModel
+from fabg.social.people import Person
+from fabg.social.poses import hand_shape, shapes_of
 from fabg.social.stage import HandState, PersonState, SceneState
 
 ROBOTS_EYES = (0.093, 0.0, 0.086)
+
+
+@cache
+def index_tip(seed, side, shape):
+    """Where this person's index finger ends, in the hand frame, m: fingers differ by centimetres."""
+    body = load_body()
+    model = HandModel(body, Figure(Person.random(seed), body).vertices, side)
+    return SIZE_FACTOR * model.skinned(hand_shape(shape), model.forearm)[1][8]
 
 
 def hand(

@@ -1,4 +1,4 @@
-"""Where a simulated person's arm goes when their hand is somewhere, and where the index finger ends.
+"""Where a simulated person's arm goes when their hand is somewhere.
 
 Frames are those of `fabg.social.stage`: the robot's base frame, m.
 """
@@ -6,18 +6,11 @@ Frames are those of `fabg.social.stage`: the robot's base frame, m.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fabg.perception.types import Side
-from fabg.social.avatar import SIZE_FACTOR
-from fabg.social.body_asset import load_body
-from fabg.social.figure import Figure
-from fabg.social.hand_model import HandModel
-from fabg.social.people import Person
-from fabg.social.poses import hand_shape
 from fabg.social.stage import FACING_ROBOT, HandState, PersonState
 
 Vector = NDArray[np.float64]
@@ -29,38 +22,6 @@ PALM_TO_WRIST_M = 0.07
 MOST_WRIST_RAD = math.radians(65.0)
 """The wrist bends no further: the arm then comes from elsewhere than from the shoulder."""
 _ELBOW_HANGS = (-0.25, 0.45, -1.0)  # where elbows go: down, a little outwards and back
-
-
-@lru_cache(maxsize=256)
-def index_tip(seed: int, side: Side, shape: str) -> tuple[float, float, float]:
-    """Return the tip of somebody's index finger in the hand frame of `fabg.social.poses.HandPose`, m.
-
-    People's fingers differ by centimetres, so the point that the robot is asked to look at has to be this
-    person's.
-
-    Parameters
-    ----------
-    seed
-        Of the person's looks.
-    side
-        LEFT or RIGHT.
-    shape
-        Name of one of `fabg.social.poses.HAND_SHAPES`.
-
-    Raises
-    ------
-    InputError
-        For an unknown shape.
-    """
-    model = _hand_model(seed, Side(side))
-    x, y, z = (SIZE_FACTOR * model.skinned(hand_shape(shape), model.forearm)[1][8]).tolist()
-    return x, y, z
-
-
-@lru_cache(maxsize=64)
-def _hand_model(seed: int, side: Side) -> HandModel:
-    body = load_body()
-    return HandModel(body, Figure(Person.random(seed), body).vertices, side)
 
 
 def forearm(person: PersonState, hand: HandState) -> Vector:
