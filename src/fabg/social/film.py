@@ -25,8 +25,8 @@ from fabg.social import film_strip
 from fabg.social.film_strip import TRACKS, Strip, Track
 from fabg.social.robot_body import EyeGeometry
 from fabg.social.scene import Background
-from fabg.social.sight import CAMERA_M, SceneCamera, Setting, check_finite
-from fabg.social.stage import SceneState, Stimulus
+from fabg.social.sight import SceneCamera, Setting, check_finite
+from fabg.social.stage import CAMERA_M, SceneState, Stimulus
 from fabg.strokes import FAINT, GROUND, INK, PERSON, ROBOT, Colour, Picture, dot, shade, width_of, write
 from fabg.video import VideoWriter, frame_rate, join
 

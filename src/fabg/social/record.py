@@ -25,7 +25,7 @@ class EventResult:
     deadline_s
         When it was given up, had it not been answered.
     expert_s
-        When the expert's own movement met the same criterion; None when it never did.
+        When the expert's robot had answered; None when it never did.
     """
 
     index: int
@@ -51,9 +51,10 @@ class EpisodeRecord:
     wanted
         What the executed expressions asked of the joints, before limits, rad, (T, 25).
     expert
-        What the expert's expressions ask of the joints, rad, (T, 25).
+        Angles of a robot of the same kind that obeys the expert without any delay, rad, (T, 25): one that does
+        what the expert does, as well as this robot can.
     gaze, expert_gaze, target_gaze
-        Yaw, pitch and vergence of the robot's eyes, of the expert's command, and of the point to look at as
+        Yaw, pitch and vergence of the robot's eyes, of the expert's robot's, and of the point to look at as
         seen by the robot, rad, (T, 3).
     on_target
         Whether the robot's gaze met the target, (T,).

@@ -34,13 +34,11 @@ from fabg.social.pair import PairStudio
 from fabg.social.people import Person
 from fabg.social.poses import MAX_EYE_PITCH, MAX_EYE_YAW, Actor, EyeAngles, FacePose, HandPose, hand_shape
 from fabg.social.scene import Background, Lens, Light, through_lens
-from fabg.social.stage import TICK_S, PersonState, SceneState
+from fabg.social.stage import CAMERA_M, TICK_S, PersonState, SceneState
 
 Image = NDArray[np.uint8]
 Depths = NDArray[np.float32]
 
-CAMERA_M = (0.10, 0.0, 0.12)
-"""Where the camera, or the middle of a pair, stands in the base frame, m: between the robot's eyes, a little above."""
 BASELINE_M = 0.063
 """Distance of the two cameras of a pair, m: that of human eyes."""
 UNKNOWN_DEPTH = 0.0

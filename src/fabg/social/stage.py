@@ -17,6 +17,10 @@ from fabg.perception.types import Gesture, Side
 TICK_S = 0.02
 """One step of simulated time, s: the control period."""
 
+CAMERA_M = (0.10, 0.0, 0.12)
+"""Where the camera, or the middle of a pair, stands in the base frame, m: between the robot's eyes, a little above.
+It looks along x, whatever the head does."""
+
 FACING_ROBOT: Matrix = np.diag([-1.0, -1.0, 1.0])
 """Rotation in the base frame of a head that faces the robot squarely; columns are its forward, left and up."""
 

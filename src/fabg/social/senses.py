@@ -1,0 +1,356 @@
+"""What perception would publish about a scene, with its measured errors but without a single pixel.
+
+    senses = Senses(load_senses())
+    senses.reset(rng, scene)
+    observation = senses.observe(scene)     # once for each image, in order
+
+Errors are of four kinds. A *bias* is drawn once for each person and episode (a head of unusual size is put too
+far for as long as it is seen). *Jitter* changes from image to image, correlated in time. A *drop-out* takes a face
+or hand away for some images. A *misreading* replaces a hand's gesture for some images. All sizes come from
+``data/senses.json``, which `fabg.social.fit_senses` measures by showing rendered scenes to the real pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabg import expression
+from fabg.errors import ConfigError
+from fabg.geometry import rotation_from_ypr
+from fabg.perception.types import Gesture
+from fabg.policy.base import HandObservation, Observation, PersonObservation
+from fabg.social.stage import CAMERA_M, FACING_ROBOT, HandState, PersonState, SceneState
+
+IMAGE_S = 0.04
+"""Time between two images, s."""
+
+MEASURED_LATENCY: Mapping[str, str | float] = {
+    "sensing": "jitter:27,7",  # camera stamp to the slowest stage that a policy reads: `benchmarks/perception.py`
+    "inference": 1.0,  # of a policy on features
+    "transport": 2.0,
+    "actuation": "jitter:12,8",  # chunk to servo command: `benchmarks/pipeline.py`
+}
+"""Delays of this suite's own graph on two cores, ms, as for `fabg.social.delays.Latency.parse`."""
+
+Array = NDArray[np.float64]
+_BLOCK = 128
+_PERSON = 8 + expression.N_SHAPES  # distance, bearing (2), head (3), gaze (2), shapes
+_HAND = 10  # distance, bearing (2), tip (3), direction (2), two for chance
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensesConfig:
+    """Sizes of the errors. Spreads are standard deviations; `(bias, jitter)` where there are two.
+
+    Attributes
+    ----------
+    distance
+        Of faces, as a share of the distance.
+    bearing_rad
+        Of faces and hands, across the line of sight.
+    head_rad
+        Of head yaw, pitch, roll: three pairs.
+    gaze_rad
+        Of the gaze ray, in yaw and in pitch.
+    shape_gain, shape_offset
+        What a shape reads: gain x truth + offset, (52,) each.
+    shape_bias, shape_jitter
+        Spread of the readings about that, (52,) each.
+    hand_distance, hand_bearing_rad
+        As for faces; `tip_m` is the further error of the finger tip, `direction_rad` that of the pointing ray.
+    correlation_s
+        Time over which jitter fades.
+    face_lost, hand_lost, gesture_wrong
+        (share of the time, mean duration in s).
+    gesture_hold_s
+        A gesture is told when it has been seen this long.
+    """
+
+    distance: tuple[float, float]
+    bearing_rad: tuple[float, float]
+    head_rad: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    gaze_rad: tuple[float, float]
+    shape_gain: tuple[float, ...]
+    shape_offset: tuple[float, ...]
+    shape_bias: tuple[float, ...]
+    shape_jitter: tuple[float, ...]
+    hand_distance: tuple[float, float]
+    hand_bearing_rad: tuple[float, float]
+    tip_m: tuple[float, float]
+    direction_rad: tuple[float, float]
+    correlation_s: float
+    face_lost: tuple[float, float]
+    hand_lost: tuple[float, float]
+    gesture_wrong: tuple[float, float]
+    gesture_hold_s: float
+
+    def __post_init__(self) -> None:
+        for name in ("shape_gain", "shape_offset", "shape_bias", "shape_jitter"):
+            if len(getattr(self, name)) != expression.N_SHAPES:
+                raise ConfigError(
+                    f"{name} has {len(getattr(self, name))} values: expected {expression.N_SHAPES}"
+                )
+        for name in ("face_lost", "hand_lost", "gesture_wrong"):
+            share, mean_s = getattr(self, name)
+            if not (0.0 <= share < 1.0 and mean_s > 0.0):
+                raise ConfigError(
+                    f"{name} is {(share, mean_s)}: expected a share from 0, below 1, and a positive duration in s"
+                )
+        numbers = np.concatenate([np.ravel(value) for value in vars(self).values()])
+        if not np.isfinite(numbers).all():
+            raise ConfigError("a size of the senses' errors is not finite: expected numbers")
+
+
+def perfect_senses() -> SensesConfig:
+    """Return senses without any error."""
+    none, n = (0.0, 0.0), expression.N_SHAPES
+    return SensesConfig(
+        distance=none, bearing_rad=none, head_rad=(none, none, none), gaze_rad=none,
+        shape_gain=(1.0,) * n, shape_offset=(0.0,) * n, shape_bias=(0.0,) * n, shape_jitter=(0.0,) * n,
+        hand_distance=none, hand_bearing_rad=none, tip_m=none, direction_rad=none, correlation_s=0.1,
+        face_lost=(0.0, 1.0), hand_lost=(0.0, 1.0), gesture_wrong=(0.0, 1.0), gesture_hold_s=0.0,
+    )  # fmt: skip
+
+
+def load_senses() -> SensesConfig:
+    """Return the errors that were measured of this suite's perception."""
+    text = files("fabg.social").joinpath("data/senses.json").read_text()
+    return senses_from(json.loads(text)["errors"])
+
+
+def senses_from(table: Mapping[str, Any]) -> SensesConfig:
+    """Return a configuration from plain numbers as they stand in the JSON file.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown or missing name, or a value out of range.
+    """
+
+    def tuples(value: Any) -> Any:
+        return tuple(tuples(v) for v in value) if isinstance(value, list) else value
+
+    known = SensesConfig.__dataclass_fields__
+    odd = sorted(set(table) ^ set(known))
+    if odd:
+        raise ConfigError(f"senses: {odd[0]!r} is unknown or missing: expected exactly {', '.join(known)}")
+    return SensesConfig(**{name: tuples(value) for name, value in table.items()})
+
+
+class Seen(Protocol):
+    """What a sensor gives: anything that says when it was seen."""
+
+    @property
+    def stamp_s(self) -> float:
+        """Time of the image, s."""
+
+
+class Sensor(Protocol):
+    """Looks at the people of an episode once for each image, in order."""
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Forget everybody; everything random comes from `rng`."""
+
+    def observe(self, scene: SceneState) -> Seen:
+        """Return what is seen, stamped with the time of the scene."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+class Senses:
+    """Makes observations of the scenes of one episode. `reset` before the first.
+
+    Parameters
+    ----------
+    config
+        Sizes of the errors.
+    image_s
+        Time between two images, s.
+    """
+
+    def __init__(self, config: SensesConfig, image_s: float = IMAGE_S) -> None:
+        self.config = config
+        self._image_s = image_s
+        self._keep = math.exp(-image_s / max(config.correlation_s, 1e-6))
+        c = config
+        self._gain = np.array(c.shape_gain)
+        self._person_jitter = np.array(
+            [c.distance[1], c.bearing_rad[1], c.bearing_rad[1], *(h[1] for h in c.head_rad), c.gaze_rad[1],
+             c.gaze_rad[1], *c.shape_jitter]
+        )  # fmt: skip
+        self._person_bias = np.array(
+            [c.distance[0], c.bearing_rad[0], c.bearing_rad[0], *(h[0] for h in c.head_rad), c.gaze_rad[0],
+             c.gaze_rad[0], *c.shape_bias]
+        )  # fmt: skip
+        self._person_offset = np.concatenate([np.zeros(8), c.shape_offset])
+        self._hand_jitter = np.array(
+            [c.hand_distance[1], c.hand_bearing_rad[1], c.hand_bearing_rad[1], *(c.tip_m[1],) * 3,
+             c.direction_rad[1], c.direction_rad[1], 0.0, 0.0]
+        )  # fmt: skip
+        self._hand_bias = np.array(
+            [c.hand_distance[0], c.hand_bearing_rad[0], c.hand_bearing_rad[0], *(c.tip_m[0],) * 3,
+             c.direction_rad[0], c.direction_rad[0], 0.0, 0.0]
+        )  # fmt: skip
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Forget everybody; the errors to come are drawn from `rng`."""
+        self._rng = rng
+        self._people: dict[str, _Errors] = {}
+        self._hands: dict[tuple[str, int], _HandErrors] = {}
+
+    def observe(self, scene: SceneState) -> Observation:
+        """Return what is seen in the next image; the joints are left to the caller."""
+        people: list[PersonObservation] = []
+        hands: list[HandObservation] = []
+        for person in scene.people:
+            errors = self._people.get(person.id)
+            if errors is None:
+                bias = self._person_bias * self._rng.standard_normal(_PERSON) + self._person_offset
+                errors = _Errors(self._rng, self._keep, self._person_jitter, bias, self.config.face_lost)
+                self._people[person.id] = errors
+            error = errors.step(self._image_s)
+            if not errors.lost:
+                people.append(self._person(person, error))
+            for hand in person.hands:
+                key = (person.id, int(hand.side))
+                hand_errors = self._hands.get(key)
+                if hand_errors is None:
+                    bias = self._hand_bias * self._rng.standard_normal(_HAND)
+                    hand_errors = _HandErrors(self._rng, self._keep, self._hand_jitter, bias, self.config)
+                    self._hands[key] = hand_errors
+                error = hand_errors.step(self._image_s)
+                gesture = hand_errors.read(hand.gesture, self._image_s)
+                if not hand_errors.lost:
+                    hands.append(self._hand(person.id, hand, gesture, error))
+        return Observation(scene.time_s, tuple(people), tuple(hands))
+
+    def close(self) -> None:
+        """Free nothing: there is nothing to free."""
+
+    def _person(self, person: PersonState, error: Array) -> PersonObservation:
+        e = error[:8].tolist()
+        position = _seen_at(person.position_m, e[0], e[1], e[2])
+        yaw, pitch, roll = person.head
+        rotation = FACING_ROBOT @ rotation_from_ypr(yaw + e[3], pitch + e[4], roll + e[5])
+        look = person.look_at_m - person.position_m
+        gaze = _turned(look, e[6], e[7])
+        shapes = person.shapes * self._gain
+        shapes += error[8:]
+        np.maximum(shapes, 0.0, out=shapes)
+        np.minimum(shapes, 1.0, out=shapes)
+        return PersonObservation(person.id, shapes, position, rotation, 1.0, gaze)
+
+    def _hand(self, person_id: str, hand: HandState, gesture: Gesture, error: Array) -> HandObservation:
+        e = error.tolist()
+        palm = hand.pose[:3, 3]
+        position = _seen_at(palm, e[0], e[1], e[2])
+        tip = position + (hand.tip_m - palm) + error[3:6]
+        direction = None if hand.direction is None else _turned(hand.direction, e[6], e[7])
+        name = f"{person_id}-{'right' if hand.side == 2 else 'left'}"
+        return HandObservation(
+            name, person_id, hand.side, position, tip, gesture, 1.0, hand.extended, direction
+        )
+
+
+class _Errors:
+    """Errors of one face or hand: bias + jitter, and whether it is lost."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        keep: float,
+        jitter: Array,
+        bias: Array,
+        lost: tuple[float, float],
+    ) -> None:
+        self._rng, self._keep, self._bias = rng, keep, bias
+        self._state = jitter * rng.standard_normal(len(jitter))
+        self._fresh = jitter * math.sqrt(1.0 - keep * keep)
+        self._block: Array = np.empty((0, len(jitter)))
+        self._at = 0
+        self._lost = lost
+        self.lost = False
+        self._left_s = 0.0
+        if lost[0] > 0.0:
+            self.lost = rng.random() < lost[0]
+            self._left_s = self._span(lost, self.lost)
+
+    def _span(self, share_mean: tuple[float, float], on: bool) -> float:
+        """Draw how long a state lasts, s: exponential, so that it is on for its share of the time."""
+        share, mean_s = share_mean
+        return float(self._rng.exponential(mean_s if on else mean_s * (1.0 - share) / share))
+
+    def step(self, dt_s: float) -> Array:
+        """Go on to the next image; return the errors in it."""
+        if self._at == len(self._block):
+            self._block = self._rng.standard_normal((_BLOCK, len(self._fresh))) * self._fresh
+            self._at = 0
+        self._state = self._state * self._keep + self._block[self._at]
+        self._at += 1
+        if self._lost[0] > 0.0:
+            self._left_s -= dt_s
+            if self._left_s <= 0.0:
+                self.lost = not self.lost
+                self._left_s += self._span(self._lost, self.lost)
+        return self._bias + self._state
+
+
+class _HandErrors(_Errors):
+    """Those of a hand: also misread gestures, and the time until one is told."""
+
+    def __init__(
+        self, rng: np.random.Generator, keep: float, jitter: Array, bias: Array, config: SensesConfig
+    ) -> None:
+        super().__init__(rng, keep, jitter, bias, config.hand_lost)
+        self._wrong_share = config.gesture_wrong
+        self._hold_s = config.gesture_hold_s
+        self._wrong: Gesture | None = None
+        self._wrong_left_s = (
+            self._span(config.gesture_wrong, False) if config.gesture_wrong[0] > 0 else math.inf
+        )
+        self._seen, self._seen_s, self._told = Gesture.NONE, 0.0, Gesture.NONE
+
+    def read(self, gesture: Gesture, dt_s: float) -> Gesture:
+        """Return what is told of a hand that says `gesture`."""
+        self._wrong_left_s -= dt_s
+        if self._wrong_left_s <= 0.0:
+            self._wrong = None if self._wrong is not None else Gesture(int(self._rng.integers(len(Gesture))))
+            self._wrong_left_s += self._span(self._wrong_share, self._wrong is not None)
+        now = gesture if self._wrong is None else self._wrong
+        if now is not self._seen:
+            self._seen, self._seen_s = now, 0.0
+        else:
+            self._seen_s += dt_s
+        if self._seen_s >= self._hold_s:
+            self._told = self._seen
+        return self._told
+
+
+def _seen_at(point: Array, distance: float, yaw: float, pitch: float) -> Array:
+    """Return a point put too far by a share of its distance from the camera, and aside by small angles, rad."""
+    cx, cy, cz = CAMERA_M
+    x, y, z = point.tolist()
+    x, y, z = x - cx, y - cy, z - cz
+    # Small turns about z and y, to first order: the angles are hundredths of a radian.
+    scale = 1.0 + distance
+    return np.array(
+        [cx + scale * (x - yaw * y + pitch * z), cy + scale * (y + yaw * x), cz + scale * (z - pitch * x)]
+    )
+
+
+def _turned(vector: Array, yaw: float, pitch: float) -> Array:
+    """Return the unit vector of `vector` turned by yaw and pitch, rad."""
+    x, y, z = vector.tolist()
+    azimuth = math.atan2(y, x) + yaw
+    elevation = math.atan2(z, math.hypot(x, y)) - pitch
+    level = math.cos(elevation)
+    return np.array([level * math.cos(azimuth), level * math.sin(azimuth), math.sin(elevation)])
