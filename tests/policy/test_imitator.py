@@ -70,7 +70,7 @@ def scene(seed, ticks=400):
     """Return an observation a tick: a swaying head, smiles and surprises that rise and fall, hands and directions."""
     rng = np.random.default_rng(seed)
     phase, observations = rng.uniform(0, 6, 3), []
-    amount, goal, emotion, gesture, at = 0.0, 0.0, SMILE, None, np.zeros(3)
+    amount, goal, emotion, gesture, at, since = 0.0, 0.0, SMILE, None, np.zeros(3), 0
     for k in range(ticks):
         t = k * TICK_S
         if rng.random() < 0.03:
@@ -78,15 +78,19 @@ def scene(seed, ticks=400):
                 float(rng.choice([0.0, 0.6, 1.0])),
                 emotion if amount > 0.01 else (SMILE, SURPRISE)[k % 2],
             )
-        if rng.random() < 0.02:
-            gesture = rng.choice(
-                [None, Gesture.UP, Gesture.LEFT, Gesture.FIST, Gesture.POINTING, Gesture.OPEN_PALM]
+        if since > 40 and rng.random() < 0.03:
+            gesture, since = (
+                (None, Gesture.UP, Gesture.LEFT, Gesture.FIST, Gesture.POINTING)[rng.integers(5)],
+                0,
             )
             at = rng.uniform([0.3, -0.2, -0.05], [0.6, 0.2, 0.2])
         amount += np.clip(goal - amount, -0.05, 0.05)
         at = at + np.array([0.002, 0.003 * math.sin(3 * t), 0.0])
+        since += 1
         position = SEAT + 0.01 * np.sin(2 * t + phase)
-        hands = () if gesture is None else (hand(at, gesture),)
+        extended = gesture is not None and since > 15  # it is on its way for a while
+        visible = extended or since <= 15
+        hands = (hand(at, gesture if extended else Gesture.NONE, extended),) if visible else ()
         observations.append(Observation(t, (person(position, amount * emotion),), hands))
     return observations
 

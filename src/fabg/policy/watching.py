@@ -131,8 +131,9 @@ class Watcher:
             count = self._next[1] + 1 if self._next is not None and self._next[0] == goal else 1
             self._next = (goal, count)
             self._settle(len(self.seen) - 1)
-            if count >= self.config.confirm:
-                self._change(goal, count)
+            first = self._begin_of(goal, count)
+            if len(self.seen) - first >= self.config.confirm:
+                self._change(goal, first)
         person = self._people.get(self._goal.person)
         if person is not None and person.began:
             self._date_back_face(self._goal.person)
@@ -154,11 +155,15 @@ class Watcher:
             return Goal(owner, "direction", hand.gesture), False
         return Goal(owner, "tip" if hand.gesture == Gesture.POINTING else "palm"), False
 
-    def _change(self, goal: Goal, count: int) -> None:
-        """Attend to something new, from the first time it was seen; a hand from when it was held out unread."""
+    def _begin_of(self, goal: Goal, count: int) -> int:
+        """Return since which sight a goal was seen, which the last `count` show; a hand from when it was held out."""
         first = len(self.seen) - count
         while goal.what != "face" and first > 0 and self.seen[first - 1].unread:
             first -= 1
+        return first
+
+    def _change(self, goal: Goal, first: int) -> None:
+        """Attend to something new, from a sight on."""
         self._goal, self._next = goal, None
         for i in range(first, len(self.seen)):
             self.seen[i].goal = goal
