@@ -20,7 +20,8 @@ LAYERS = {
     "robot": {"perception"},
     "perception": {"setup"},  # the clip: where it lies, and its checksum
     "policy": {"robot", "perception"},
-    "social": {"robot", "perception", "policy"},
+    "demos": set(),  # data sets on disk
+    "social": {"robot", "perception", "policy", "demos"},
     "evaluation": {"robot", "perception", "policy", "social"},  # accuracy against rendered ground truth
     "perceive": {"perception"},  # perception without ROS: video, table, plots
     "ros": {"robot", "perception", "policy"},

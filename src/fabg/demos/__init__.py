@@ -1,0 +1,1 @@
+"""Demonstrations on disk: data sets in LeRobot's v3.0 layout, written episode by episode and read back."""
