@@ -68,6 +68,7 @@ def test_sampled_quantiles_stay_near_the_true_ones(monkeypatch):
 @pytest.mark.parametrize("frames", [1, 2, 64, 65, 127, 128, 129, 300])
 def test_the_sample_depends_on_the_number_of_frames_alone(monkeypatch, frames):
     monkeypatch.setattr(stats, "SAMPLE_FRAMES", 64)
+    monkeypatch.setattr(stats, "_SAMPLE_LEAST", 1)
     x = np.arange(frames, dtype=np.float64)[:, None]
     at_once = _tally([x])
     assert (
@@ -75,6 +76,21 @@ def test_the_sample_depends_on_the_number_of_frames_alone(monkeypatch, frames):
     )
     step = 1 if frames <= 64 else 2 if frames <= 128 else 4 if frames <= 256 else 8
     assert at_once["q50"] == [np.median(x[::step])]
+
+
+def test_wide_features_are_thinned_earlier_and_worked_on_in_blocks(monkeypatch):
+    monkeypatch.setattr(stats, "_SAMPLE_NUMBERS", 8000)
+    monkeypatch.setattr(stats, "_SAMPLE_LEAST", 16)
+    monkeypatch.setattr(stats, "_BLOCK_NUMBERS", 999)
+    assert [stats.sample_frames(n) for n in (1, 100, 1000)] == [8000, 80, 16]
+    x = np.random.default_rng(4).normal(size=(130, 100))
+    found = _tally([x[:70], x[70:]])
+    for name, value in {"min": x.min(0), "max": x.max(0), "mean": x.mean(0), "std": x.std(0)}.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12)
+    for name, percent in PERCENT.items():
+        np.testing.assert_allclose(
+            found[name], np.percentile(x[::2], percent, axis=0), rtol=1e-9, err_msg=name
+        )
 
 
 def test_quantiles_of_an_episode_are_numpys():

@@ -58,9 +58,9 @@ def write_whole(root: Path, name: str, write: Callable[[Path], object]) -> None:
         raise
 
 
-def write_json(root: Path, name: str, contents: Any) -> None:
+def write_json(root: Path, name: str, contents: Any, indent: int | None = None) -> None:
     """Replace a JSON file of a data set."""
-    text = json.dumps(contents, indent=4, allow_nan=False) + "\n"
+    text = json.dumps(contents, indent=indent, allow_nan=False) + "\n"
     write_whole(root, name, lambda part: part.write_text(text, "utf-8"))
 
 

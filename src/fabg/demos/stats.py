@@ -1,15 +1,15 @@
 """Statistics over all frames of a data set: min max mean std count q01 q10 q50 q90 q99 of each feature.
 
 Count, min, max, mean and std are exact: those of the episodes are pooled (Chan, Golub and LeVeque 1983). So are
-the quantiles of each episode, and all of pictures, whose 256 levels are counted. The quantiles of numbers over
-the whole data set are taken from frames at equal distances: from all frames up to `SAMPLE_FRAMES`, beyond that from
-every second, then from every fourth, and so on, never from fewer than half of `SAMPLE_FRAMES`. Which frames those
-are depends on nothing but their number, so that a data set written at once and one continued later agree.
+the quantiles of pictures, whose 256 levels are counted. The quantiles of numbers are taken from frames at equal
+distances: from all frames up to `sample_frames`, beyond that from every second, then from every fourth, and so on,
+never from fewer than half of `sample_frames`. Which frames those are depends on nothing but their number, so that a
+data set written at once and one continued later agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,24 @@ from fabg.demos.layout import VIDEO, Feature
 QUANTILES: Mapping[str, float] = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 MOMENTS = ("min", "max", "mean", "std")
 SAMPLE_FRAMES = 16_384
+_SAMPLE_NUMBERS = 1 << 22  # of one feature, so that depth maps fit in the memory
+_SAMPLE_LEAST = 256
+_BLOCK_NUMBERS = 1 << 20  # worked on at a time
 _PICTURE_PX = 150  # larger pictures are thinned to about this size before their levels are counted
 
 Values = NDArray[np.float64]
+
+
+def sample_frames(size: int) -> int:
+    """Return from how many frames at most the quantiles of a feature of `size` numbers are taken."""
+    return max(_SAMPLE_LEAST, min(SAMPLE_FRAMES, _SAMPLE_NUMBERS // size))
+
+
+def _blocks(values: NDArray[Any]) -> Iterator[Values]:
+    """Yield the columns of `values` as float64, some at a time."""
+    width = max(1, _BLOCK_NUMBERS // len(values))
+    for start in range(0, values.shape[1], width):
+        yield values[:, start : start + width].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -39,8 +54,8 @@ class Moments:
     @classmethod
     def of(cls, values: NDArray[Any]) -> Moments:
         """Return those of the rows of `values`, shape (count >= 1, n)."""
-        x = values.astype(np.float64)
-        return cls(len(x), x.min(axis=0), x.max(axis=0), x.mean(axis=0), x.std(axis=0))
+        parts = [(x.min(axis=0), x.max(axis=0), x.mean(axis=0), x.std(axis=0)) for x in _blocks(values)]
+        return cls(len(values), *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def plus(self, other: Moments) -> Moments:
         """Return those of both sets of vectors together."""
@@ -58,11 +73,16 @@ class Moments:
 
 
 def quantiles(values: NDArray[Any]) -> dict[str, Values]:
-    """Return the quantiles of each column of `values`, (rows >= 1, n), linear between two values."""
-    found = np.quantile(
-        np.ascontiguousarray(values.T).astype(np.float64, copy=False), list(QUANTILES.values()), axis=1
-    )
-    return dict(zip(QUANTILES, found, strict=True))
+    """Return the quantiles of each column of `values`, (rows >= 1, n), linear between two values.
+
+    Of more rows than `sample_frames`, only some are looked at.
+    """
+    step = 1
+    while -(-len(values) // step) > sample_frames(values.shape[1]):
+        step *= 2
+    levels = list(QUANTILES.values())
+    parts = [np.quantile(np.ascontiguousarray(x.T), levels, axis=1) for x in _blocks(values[::step])]
+    return dict(zip(QUANTILES, np.concatenate(parts, axis=1), strict=True))
 
 
 def count_levels(picture: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -148,7 +168,7 @@ class Tally:
         self._frames = 0
         self._moments: dict[str, Moments] = {}
         self._levels: dict[str, NDArray[np.int64]] = {}
-        self._step = 1
+        self._step: dict[str, int] = {}
         self._sample: dict[str, list[NDArray[Any]]] = {}
 
     def plus(self, episode: Episode, columns: Mapping[str, NDArray[Any]]) -> Tally:
@@ -163,14 +183,14 @@ class Tally:
             key: self._levels[key] + levels if self._levels else levels
             for key, levels in episode.levels.items()
         }
-        first = -self._frames % self._step
-        new._step = self._step
-        new._sample = {
-            key: [*self._sample.get(key, ()), values[first :: self._step]] for key, values in columns.items()
-        }
-        while -(-new._frames // new._step) > SAMPLE_FRAMES:
-            new._step *= 2
-            new._sample = {key: [np.concatenate(parts)[::2]] for key, parts in new._sample.items()}
+        for key, values in columns.items():
+            step = self._step.get(key, 1)
+            # A copy: a view would keep the whole episode in memory.
+            sample = [*self._sample.get(key, ()), values[-self._frames % step :: step].copy()]
+            while -(-new._frames // step) > sample_frames(values.shape[1]):
+                step *= 2
+                sample = [np.concatenate(sample)[::2].copy()]
+            new._step[key], new._sample[key] = step, sample
         return new
 
     def stats(self) -> dict[str, dict[str, Any]]:

@@ -222,7 +222,7 @@ class DatasetWriter:
         self._tasks: list[str] = []
         self._tally = Tally()
         if found is None:
-            write_json(self.root, INFO_PATH, info.to_json())
+            write_json(self.root, INFO_PATH, info.to_json(), indent=4)
         else:
             self._resume(found)
         self._next_episode()
@@ -330,7 +330,7 @@ class DatasetWriter:
             write_tables(self.root, TASKS_PATH, [tasks_table(known)])
         self._add_row(row)
         write_json(self.root, STATS_PATH, tally.stats())
-        write_json(self.root, INFO_PATH, new.to_json())
+        write_json(self.root, INFO_PATH, new.to_json(), indent=4)
         self._info, self._tally, self._tasks = new, tally, known
         for files in self._all_files():
             files.keep()
