@@ -23,6 +23,8 @@ MOST_JAW = 0.16
 """Speech opens the jaw no further; a surprise of the least intensity opens it further."""
 LOOK_AWAY_RAD = math.radians(20.0)
 """Who does not attend to the robot looks at least this far past its eyes."""
+MOST_TURN_RAD = math.radians(100.0)
+"""People who sit at ease do not look further round than this."""
 
 # Points of the robot's face between which a gaze wanders, from the middle between its eyes.
 _FACE_POINTS = ((0.0, 0.029, 0.0), (0.0, -0.029, 0.0), (0.01, 0.0, -0.03), (0.012, 0.0, -0.065))
@@ -141,7 +143,9 @@ class Habits:
     def _elsewhere(self) -> Point:
         """Return another person's face, or a place aside, well past the robot."""
         here = self.partner.seat
-        faces = [face for face in self._others if apart(face, EYES_M, here) > LOOK_AWAY_RAD + 0.09]
+        angles = [(apart(face, EYES_M, here), face) for face in self._others]
+        # Not so near to the robot that a wandering gaze could meet it, not so far back that nobody turns there.
+        faces = [face for angle, face in angles if LOOK_AWAY_RAD + 0.09 < angle < MOST_TURN_RAD]
         if faces and self._rng.random() < 0.75:
             return faces[int(self._rng.integers(len(faces)))]
         return self._past_robot(self._between(28.0, 42.0))

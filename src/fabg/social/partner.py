@@ -29,6 +29,7 @@ from fabg.social.motion import (
     Quaternion,
     Sway,
     reach_duration,
+    saccade_duration,
 )
 from fabg.social.people import Person
 from fabg.social.raised import Arm
@@ -132,8 +133,14 @@ class Partner:
         to_robot, to_point = angles_to(eye, EYES_M), angles_to(eye, at)
         yaw = self._home[0] + _head_part(to_point[0] - to_robot[0])
         pitch = self._home[1] + _head_part(to_point[1] - to_robot[1])
-        far = _angle(eye, self._gaze.value(t_s), at) > _FAR_LOOK_RAD
-        self._gaze.move(t_s, at, eye, _HEAD_TURN_S if far else None)
+        angle = _angle(eye, self._gaze.value(t_s), at)
+        duration = None
+        if angle > _FAR_LOOK_RAD:
+            duration = _HEAD_TURN_S
+        elif angle > _HEAD_FREE_RAD and self._yaw.end_s > t_s:
+            # The head is still on its way: eyes that went at once would leave their range.
+            duration = max(self._yaw.end_s - t_s, saccade_duration(angle))
+        self._gaze.move(t_s, at, eye, duration)
         if abs(yaw - self._yaw.goal) + abs(pitch - self._pitch.goal) > 0.01:
             self._yaw.move(t_s, yaw, _HEAD_TURN_S)
             self._pitch.move(t_s, pitch, _HEAD_TURN_S)

@@ -1,23 +1,25 @@
 """Where people sit and where they hold their hands: in view of the robot's camera, and off its straight gaze.
 
 A robot that does nothing looks straight ahead. Everything that it may be asked to look at therefore lies at least
-`OFF_CENTRE_RAD` away from there. The camera stands at `fabg.social.senses.CAMERA_M` and looks along x, with 60
+`OFF_CENTRE_RAD` away from there. The camera stands at `fabg.social.stage.CAMERA_M` and looks along x, with 60
 degrees across and 4:3. Points are in the robot's base frame, m.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from fabg.perception.types import Side
-from fabg.policy.attention import EYES_M
+from fabg.perception.types import Gesture, Side
+from fabg.policy.attention import EYES_M, direction_target
 from fabg.social.motion import Point
-from fabg.social.senses import CAMERA_M
+from fabg.social.stage import CAMERA_M
 
 OFF_CENTRE_RAD = math.radians(6.5)
+APART_RAD = OFF_CENTRE_RAD
+"""So far what is to be looked at lies from what was looked at before, at least."""
 _APART_RAD = math.radians(10.0)
 """So far a hand is from its owner's face, as the robot sees them."""
 
@@ -36,7 +38,19 @@ FAR_M = 0.60
 NEAR_M = (0.19, 0.29)
 """How far from the robot's eyes the tip of the finger is held when far and when near."""
 
-_TRIES = 150
+_TRIES = 200
+
+
+def _aim(gesture: Gesture) -> Point:
+    x, y, z = direction_target(gesture).tolist()  # type: ignore[union-attr]
+    return x, y, z
+
+
+AIMS: Mapping[str, Point] = {
+    "up": _aim(Gesture.UP), "down": _aim(Gesture.DOWN), "left": _aim(Gesture.LEFT), "right": _aim(Gesture.RIGHT)
+}  # fmt: skip
+"""Where the directions send the gaze."""
+_AIMS = tuple(AIMS.values())
 
 
 def aside(distance_m: float, yaw_deg: float, pitch_deg: float) -> Point:
@@ -82,8 +96,8 @@ def seat(rng: np.random.Generator, distance_m: tuple[float, float] = (0.75, 1.05
 def row(rng: np.random.Generator, people: int) -> list[Point]:
     """Return where two or three people sit beside each other, in random order."""
     sign = 1.0 if rng.random() < 0.5 else -1.0
-    # (yaw in degrees, distance in m); the middle one of three sits behind the gap between the others.
-    spots = [(-15.0, 1.02), (13.0, 1.02)] if people == 2 else [(-20.0, 1.05), (8.5, 1.30), (22.0, 1.03)]
+    # Yaw in degrees and distance from the robot's eyes in m; the middle one of three sits further back.
+    spots = [(-15.0, 0.95), (13.0, 0.95)] if people == 2 else [(-20.0, 0.97), (8.5, 1.22), (22.0, 0.96)]
     seats = [
         aside(
             distance + float(rng.uniform(-0.05, 0.05)),
@@ -135,12 +149,17 @@ def handy_side(sellion: Point) -> Side:
 
 
 def hand_place(
-    rng: np.random.Generator, owner: Point, side: Side, fingers: Point, others: Sequence[Point] = ()
+    rng: np.random.Generator,
+    owner: Point,
+    side: Side,
+    fingers: Point,
+    others: Sequence[Point] = (),
+    before: Collection[Point] = (),
 ) -> Point:
     """Return where somebody holds a hand out (its palm).
 
-    In reach and in view, hiding nobody's face, `OFF_CENTRE_RAD` from the robot's straight gaze and well apart
-    from the owner's face; as near to that as may be when there is no such place.
+    In reach and in view, hiding nobody's face, `OFF_CENTRE_RAD` from the robot's straight gaze and from where the
+    directions send it, and well apart from the owner's face; as near to that as may be when there is no such place.
 
     Parameters
     ----------
@@ -154,6 +173,8 @@ def hand_place(
         Where its fingers point, of any length.
     others
         Sellions of the other people.
+    before
+        What the robot had to look at before: the place is apart from that.
     """
     sign = -1.0 if side == Side.LEFT else 1.0
     along = _FINGER_M / math.hypot(*fingers)
@@ -182,6 +203,7 @@ def hand_place(
             (
                 off_centre(p) - OFF_CENTRE_RAD,
                 apart(p, owner) - _APART_RAD,
+                *(apart(p, aim) - APART_RAD for aim in (*_AIMS, *before)),
                 inside(p, _PALM_MARGIN_M),
                 inside(tip, _TIP_MARGIN_M),
                 ARM_M - math.dist(p, shoulder(owner, side)),

@@ -7,6 +7,7 @@ that the robot has to answer. It is resumed with the time at which that was over
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,10 +20,10 @@ from fabg.social.answers import DIRECTION_RAD, VERGENCE_RAD, Look, Wanted, wante
 from fabg.social.habits import Habits
 from fabg.social.motion import Point, reach_duration
 from fabg.social.partner import Partner
-from fabg.social.places import beside, finger_tips, hand_place, handy_side, reaching
+from fabg.social.places import AIMS, APART_RAD, apart, beside, finger_tips, hand_place, handy_side, reaching
 from fabg.social.signs import SIGNS, in_base, sign_of, turn_of
 
-DIRECTIONS = ("up", "down", "left", "right")
+DIRECTIONS = tuple(AIMS)
 _LEAST_AMOUNT = 0.4
 _NEUTRAL_S = 1.0
 """From the answer to an expression to the next event: the partner's face and the robot's go back to rest."""
@@ -30,6 +31,7 @@ _CALM_S = 0.6
 """Before the first event."""
 _TURN_S = 0.15
 """Between one person looking away and the next looking at the robot."""
+_SHORT = ("smile", "surprise", "hand", *DIRECTIONS)
 _CUT_CHANCE = 0.2
 _CUT_S = (0.12, 0.30)
 _HOLD_S, _GAP_S = (0.5, 1.5), (0.5, 2.0)
@@ -106,6 +108,9 @@ class Script:
         self._kinds, self._players, self._rng_of = kinds, players, rng_of
         self._retargeter, self._natural = retargeter, natural
         self.actor = players[0]
+        self._looked: deque[Point] = deque(
+            [self.actor.seat], maxlen=2
+        )  # two: a robot may have taken no notice of one cut short
 
     def alone(self) -> Playing:
         """Play all events with one person."""
@@ -121,9 +126,10 @@ class Script:
         t = yield _CALM_S
         for number, kind in enumerate(self._kinds):
             rng = self._rng_of(number)
-            if kind != "far" and rng.random() < _CUT_CHANCE:
-                interrupted = str(rng.choice(["smile", "surprise", "hand", *DIRECTIONS]))
-                t = yield from self._take_turn(rng, t, same=0.6)
+            if kind not in ("far", "face") and rng.random() < _CUT_CHANCE:
+                around = (kind, self._kinds[number - 1])
+                interrupted = str(rng.choice([k for k in _SHORT if k not in around]))
+                t = yield from self._take_turn(interrupted, rng, t, same=0.6)
                 t = yield from self._play(interrupted, rng, t, cut_s=float(rng.uniform(*_CUT_S)))
             t = yield from self._play_in_company(kind, rng, t)
 
@@ -133,22 +139,26 @@ class Script:
         self, kind: str, rng: np.random.Generator, t: float
     ) -> Generator[float | Ask, float, float]:
         if kind == "face":
-            t = yield from self._take_turn(rng, t, same=0.0, calm_s=0.0)
+            t = yield from self._take_turn(kind, rng, t, same=0.0, calm_s=0.0)
+            self._looked.append(self.actor.seat)
             t = yield Ask("face", Look())
             return (yield from self._rest(rng, t))
         if kind != "far":  # the finger that comes near is the one that goes away
-            t = yield from self._take_turn(rng, t, same=0.5)
+            t = yield from self._take_turn(kind, rng, t, same=0.5)
         return (yield from self._play(kind, rng, t))
 
     def _take_turn(
-        self, rng: np.random.Generator, t: float, *, same: float, calm_s: float = 0.4
+        self, kind: str, rng: np.random.Generator, t: float, *, same: float, calm_s: float = 0.4
     ) -> Generator[float | Ask, float, float]:
         """Let another person attend to the robot; with the chance `same` it stays the one it was."""
-        if rng.random() < same:
-            return t
         before = self.actor
         others = [p for p in self._players if p is not before]
-        after = others[int(rng.integers(len(others)))]
+        fit = [p for p in others if self._fits(p, kind)]
+        may_stay = same > 0.0 and self._fits(before, kind)
+        if may_stay and (rng.random() < same or not fit):
+            return t
+        fit = fit or others
+        after = fit[int(rng.integers(len(fit)))]
         before.habits.attend(t, False)
         self._withdraw(before, t)
         t = yield t + _TURN_S
@@ -157,6 +167,13 @@ class Script:
         if calm_s > 0.0:
             t = yield t + calm_s
         return t
+
+    def _fits(self, player: Player, kind: str) -> bool:
+        """Return whether somebody can play an event such that it is not answered by the look before."""
+        if kind not in AIMS and kind != "face":
+            return True
+        aim = AIMS[kind] if kind in AIMS else self._looked[-1]
+        return apart(player.seat, aim) >= APART_RAD
 
     def _withdraw(self, player: Player, t: float) -> float:
         """Take the hand down and sit at ease; return when the hand no longer says anything."""
@@ -185,6 +202,7 @@ class Script:
         amount = float(rng.uniform(_LEAST_AMOUNT, 1.0))
         onset_s, offset_s = float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.4, 0.6))
         self._withdraw(self.actor, t)
+        self._looked.append(partner.seat)
         partner.express(t, kind, amount, onset_s)
         t = yield Ask(kind, wanted_face(partner.answer_to(kind, amount), self._retargeter), cut_s)
         if self._natural and cut_s is None:
@@ -205,8 +223,9 @@ class Script:
         partner, side = player.partner, player.side
         sign = sign_of("open" if kind == "hand" else kind, side)
         fingers = in_base(sign.fingers, side)
-        at = hand_place(rng, partner.seat, side, fingers, player.others)
+        at = hand_place(rng, partner.seat, side, fingers, player.others, self._looked)
         t = yield partner.raise_hand(t, side, sign, at)
+        self._looked.append(AIMS.get(kind, at))
         t = yield Ask(kind, Look(DIRECTION_RAD) if kind in DIRECTIONS else Look(), cut_s)
         if cut_s is not None:
             partner.lower_hand(t, side)
@@ -242,7 +261,9 @@ class Script:
         if not self.actor.partner.arms[self.actor.side].up:
             t = yield self._point(far, t)
             t = yield t + _CALM_S
-        t = yield self._point(near if kind == "near" else far, t)
+        tip = near if kind == "near" else far
+        self._looked.append(tip)
+        t = yield self._point(tip, t)
         t = yield Ask(kind, Look(vergence_rad=VERGENCE_RAD))
         if self._natural:
             t = yield t + float(rng.uniform(*_HOLD_S))
@@ -293,11 +314,10 @@ def _gesture(rng: np.random.Generator, count: int) -> list[str]:
 
 
 def _mixed(rng: np.random.Generator, count: int) -> list[str]:
-    units = [[k] for k in ("smile", "surprise", "hand", "face", *DIRECTIONS, "fist")] + [["near", "far"]]
+    units = ["smile", "surprise", "hand", "face", *DIRECTIONS, "fist", "near"]
     kinds: list[str] = []
-    while len(kinds) < count:
-        for i in rng.permutation(len(units)):
-            kinds += units[i]
+    for kind in _without_repeats(rng, units, count):
+        kinds += ["near", "far"] if kind == "near" else [kind]
     return kinds[:count]
 
 
