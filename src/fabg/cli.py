@@ -14,9 +14,11 @@ import yaml
 from rich.console import Console
 
 from fabg import __version__
+from fabg.bench_cli import bench_app
 from fabg.camera_cli import camera_app
 from fabg.errors import ConfigError, FabgError, UsageError
 from fabg.perceive.command import perceive
+from fabg.sim_cli import sim_app
 
 app = typer.Typer(
     name="fabg",
@@ -28,6 +30,8 @@ app = typer.Typer(
 evaluate = typer.Typer(help="Measure a part against ground truth.", no_args_is_help=True)
 app.add_typer(evaluate, name="eval")
 app.add_typer(camera_app, name="camera")
+app.add_typer(sim_app, name="sim")
+app.add_typer(bench_app, name="bench")
 
 _console = Console(stderr=True)
 

@@ -27,7 +27,7 @@ _FARTHEST_M = 20.0
 RGBD_SIZE = (160, 120)
 
 
-class SocialHeadEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
+class SocialHeadEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[Any]]):
     """People in front of a robot; an action is an expression of the robot, a step is 20 ms.
 
     Parameters
@@ -93,8 +93,8 @@ class SocialHeadEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]])
         self._stage: Stage | None = None
         self.world = World(config, sensor=self._sensor(obs))
         self._reward = Reward(self.world.model)
-        self.action_space = _action_space()
-        self.observation_space = _rgbd_space() if obs == "rgbd" else _feature_space()
+        self.action_space: spaces.Space[Any] = _action_space()
+        self.observation_space: spaces.Space[Any] = _rgbd_space() if obs == "rgbd" else _feature_space()
 
     def _sensor(self, obs: str) -> Any:
         if obs == "features":
@@ -209,7 +209,9 @@ def _rgbd_arrays(seen: Any, world: World) -> dict[str, NDArray[Any]]:
     width, height = RGBD_SIZE
     if seen is None:
         black = np.zeros((height, width, 3), np.uint8)
-        images = {"left": black, "right": black.copy(), "depth": np.zeros((height, width), np.float32)}
+        images: dict[str, NDArray[Any]] = {
+            "left": black, "right": black.copy(), "depth": np.zeros((height, width), np.float32)
+        }  # fmt: skip
         age = 0.0
     else:
         images = {"left": seen.left, "right": seen.right, "depth": seen.depth}

@@ -198,8 +198,8 @@ def _face_error(person: PersonState, found: PersonObservation) -> Array:
 def _spreads(series: dict[str, list[Array]]) -> list[list[float]]:
     """Return for each column [spread of the means about 0, spread about the mean of each series], robustly."""
     long = [np.array(rows) for rows in series.values() if len(rows) >= 10]
-    means = np.array([np.nanmedian(rows, axis=0) for rows in long])
-    within = np.concatenate([rows - np.nanmedian(rows, axis=0) for rows in long])
+    means: Array = np.array([np.nanmedian(rows, axis=0) for rows in long])
+    within: Array = np.concatenate([rows - np.nanmedian(rows, axis=0) for rows in long])
     # Median of absolute values: a misread image in a hundred is no spread.
     return [
         [

@@ -99,8 +99,7 @@ class Stage:
 
 def random_setting(rng: np.random.Generator) -> Setting:
     """Return a room that nobody has been in: light, wall and a camera's noise."""
-    wall = tuple(float(c) for c in rng.uniform(0.25, 0.8) + rng.uniform(-0.06, 0.06, 3))
-    floor = tuple(c * 0.65 for c in wall)
+    r, g, b = (rng.uniform(0.25, 0.8) + rng.uniform(-0.06, 0.06, 3)).tolist()
     light = Light(
         direction=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(-0.9, -0.2)), -0.75),
         key=float(rng.uniform(0.55, 0.95)),
@@ -109,8 +108,8 @@ def random_setting(rng: np.random.Generator) -> Setting:
     )
     background = Background(
         kind="room" if rng.random() < 0.5 else "gradient",
-        colour=wall,
-        second=floor,  # type: ignore[arg-type]
+        colour=(r, g, b),
+        second=(0.65 * r, 0.65 * g, 0.65 * b),
     )
     lens = Lens(noise=float(rng.uniform(0.5, 3.0)), exposure_ev=float(rng.uniform(-0.3, 0.3)))
     return Setting(light, background, lens, int(rng.integers(2**31)))
