@@ -233,6 +233,28 @@ def test_the_terminal_shows_every_row_and_the_references_last():
     assert "63.0±2.0" in next(line for line in lines if line.split()[:2] == ["newest", "60"])
 
 
+@pytest.mark.parametrize(
+    ("mean", "half", "said"),
+    [
+        (167.13, 6.61, "167.1±6.6"),
+        (4598.0, 145.0, "4598±145"),
+        (160.0, 2.8e-14, "160±0"),  # equal values: rounding only
+        (-0.2, 31.0, "0±31"),
+        (0.0123, 0.0004, "0.012±0.000"),
+        (23.456, None, "23.5"),
+        (0.0, None, "0"),
+    ],
+)
+def test_figures_have_the_digits_that_their_interval_leaves_sense_to(mean, half, said):
+    ends = {"low": None, "high": None} if half is None else {"low": mean - half, "high": mean + half}
+    result = _result(tasks=("tracking",), delays=(0,))
+    result["summary"] = [e for e in result["summary"] if e["method"] == "newest"]
+    result["summary"][0]["metrics"] = {"gaze_lag_ms": {"mean": mean, "n": 5, **ends}}
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(terminal_table(result))
+    assert console.export_text().split()[-1] == said
+
+
 # Plots -----------------------------------------------------------------------------------------------
 
 
@@ -262,8 +284,16 @@ def test_points_stand_at_the_means_and_references_are_level():
     assert len({line[0].get_color() for line in axes.containers}) == 2
     assert len({line[0].get_marker() for line in axes.containers}) == 2
     assert [t.get_text() for t in axes.texts] == ["earlier than the expert: a guess, not better"]
+    left, right = axes.get_xlim()
+    assert all(left < x < right for line in axes.containers for x in line[0].get_xdata())
     bottom, top = axes.get_ylim()
     assert bottom < -47 - 2 and top > 63 + 2
+
+
+def test_with_two_delays_far_apart_no_point_is_off_the_plot():
+    axes, _ = _axes(_result(delays=(0, 240)), "tracking", "gaze_lag_ms")
+    left, right = axes.get_xlim()
+    assert all(left < x < right for line in axes.containers for x in line[0].get_xdata())
 
 
 def test_a_reference_that_would_flatten_the_plot_is_named_instead():

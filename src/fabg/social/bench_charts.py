@@ -45,10 +45,11 @@ class _Axis:
         ordered = sorted(delays, key=lambda delay: (delay["mean_ms"], delay["text"]))
         texts = tuple(str(delay["text"]) for delay in ordered)
         numbers = [float(delay["mean_ms"]) for delay in ordered]
-        gap = min((b - a for a, b in pairwise(numbers)), default=60.0)
-        readable = gap > 0.06 * (numbers[-1] - numbers[0])
+        gap, reach = min((b - a for a, b in pairwise(numbers)), default=60.0), numbers[-1] - numbers[0]
+        readable = gap > 0.06 * reach
         if readable and all(":" not in text and "=" not in text for text in texts):
-            return cls(dict(zip(texts, numbers, strict=True)), None, 0.2 * gap / max(methods, 1))
+            dodge = min(0.2 * gap / max(methods, 1), 0.018 * (reach or gap))
+            return cls(dict(zip(texts, numbers, strict=True)), None, dodge)
         at = {text: float(k) for k, text in enumerate(texts)}
         return cls(at, texts, 0.3 / max(methods, 1))
 
@@ -135,7 +136,7 @@ def _frame(axes: Any, axis: _Axis, metric: Mapping[str, str], ends: Sequence[flo
     axes.set_ylabel(unit_of(metric) or "share", color=_SOFT)
     axes.tick_params(colors=_SOFT, labelcolor=_INK)
     places = sorted(axis.at.values())
-    margin = 0.45 if axis.labels else max(0.07 * (places[-1] - places[0]), 20.0 if len(places) == 1 else 0.0)
+    margin = 0.45 if axis.labels else max(0.09 * (places[-1] - places[0]), 20.0 if len(places) == 1 else 0.0)
     axes.set_xlim(places[0] - margin, places[-1] + margin)
     axes.set_xlabel("injected delay, ms", color=_SOFT)
     if axis.labels is None:

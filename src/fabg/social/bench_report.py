@@ -21,7 +21,7 @@ from fabg.charts import png
 from fabg.files import write_bytes, write_json, write_text
 from fabg.social.bench_charts import NAMES, task_charts, unit_of
 from fabg.social.bench_result import methods_of, write_csv
-from fabg.social.benchmark import ORACLE, REFERENCES
+from fabg.social.benchmark import REFERENCES
 
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("success", "answered"),
@@ -47,14 +47,15 @@ _READING = (
     (
         "Delay.",
         "What is put into the loop on purpose, from the image of an event to the command at the servos; of a random "
-        "delay its mean. The servos' own inertia comes on top, for every method alike.",
+        "delay its mean.",
     ),
     (
         "Relative to the expert.",
         "People do not respond at once: the gaze follows after about 120 ms, the face after about 300 ms. A method "
-        "that learns from people should respond when they would. So lag and response time are counted from the "
-        "moment at which the simulated expert responds in the same episode. Zero is the aim: the delay is made up "
-        "for in full. Above zero is what is left of it.",
+        "that learns from people should respond when they would. So lag and response time are counted from those of "
+        "an expert in the same episode, who moves a robot with the same servos and no delay: neither human reaction "
+        "nor the inertia of servos counts as lag. Zero is the aim: the delay is made up for in full. Above zero is "
+        "what is left of it.",
     ),
     (
         "Earlier is not better.",
@@ -65,9 +66,9 @@ _READING = (
     ),
     (
         "The level lines.",
-        "Oracle: the expert's own movement through the same robot, without delay; the lag it shows is "
-        "that of the servos. Idle: a robot that does nothing; what it reaches is chance, and its completion time is "
-        "every time-out in full. A line that would flatten the plot is named with its value instead.",
+        "Oracle: that expert, scored like a method. It is at zero where the plot is relative to the expert; elsewhere "
+        "it shows what can be reached. Idle: a robot that does nothing; what it reaches is chance, and its completion "
+        "time is every time-out in full. A line that would flatten the plot is named with its value instead.",
     ),
     (
         "Jerk.",
@@ -161,12 +162,11 @@ def _tiles(result: Mapping[str, Any]) -> str:
     tiles = []
     for entry in entries:
         value = entry["metrics"].get(_TILE)
-        if value is None or not (entry["delay"] == longest["text"] or entry["method"] == ORACLE):
+        if value is None or entry["delay"] != longest["text"] or entry["method"] in REFERENCES:
             continue
-        where = "without delay" if entry["method"] == ORACLE else f"at a delay of {entry['delay']} ms"
         half = "" if value["high"] is None else f" (± {value['high'] - value['mean']:.0f})"
-        said = f"{entry['method']}: response relative to the expert, {where}{half}"
-        tiles.append(page.tile(f"{value['mean']:+.0f}", "ms", said))
+        said = f"{entry['method']}: response relative to the expert at a delay of {entry['delay']} ms{half}"
+        tiles.append(page.tile(f"{round(value['mean']):+d}", "ms", said))
     return f'<section class="tiles">{"".join(tiles[:8])}</section>' if tiles else ""
 
 
@@ -305,7 +305,9 @@ def _value(name: str, value: Mapping[str, Any] | None) -> str:
     factor = 100.0 if name in _SHARES else 1.0
     mean = factor * value["mean"]
     half = None if value["high"] is None else factor * (value["high"] - value["mean"])
-    digits = _digits(abs(mean) / 10 if half is None or half == 0.0 else half)
+    known = half is not None and half > 1e-9 * abs(mean)  # less is rounding
+    digits = _digits(half if half is not None and known else abs(mean) / 10)
+    mean = round(mean, digits) + 0.0  # no "-0"
     return f"{mean:.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
 
 
