@@ -89,13 +89,19 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """Yield what SIGINT or SIGTERM sets, so that work can end in an orderly way; a second one interrupts."""
+    """Yield what SIGINT or SIGTERM sets, so that work can end in an orderly way.
+
+    A second one interrupts; further ones do not disturb the cleaning up after that.
+    """
     stopping = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
+    told = False
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal told
         del number, frame
-        if stopping.is_set():
+        if stopping.is_set() and not told:
+            told = True
             raise KeyboardInterrupt
         stopping.set()
 

@@ -146,7 +146,7 @@ class _Worker:
     def end(self) -> None:
         """End it, whatever it does; harmless when it has ended."""
         self.process.join(1.0 if self.ended else 0.0)  # its own status, if it goes by itself
-        self.process.terminate()
+        self.process.kill()  # it has nothing to clean up, and must not be able to refuse
         self.process.join()
         self.pipe.close()
 
