@@ -259,8 +259,8 @@ def test_what_is_not_finite_counts_as_not_seen(bad):
         (lambda: ImitatorConfig(steps=0), "steps"),
         (lambda: ImitatorConfig(restart_s=math.nan), "restart_s"),
         (lambda: WatchConfig(face_on=0.1, face_off=0.2), "face_off"),
-        (lambda: WatchConfig(gains={"smirk": 1.0}), "smirk"),
-        (lambda: WatchConfig(gains={"jawOpen": math.nan}), "jawOpen"),
+        (lambda: WatchConfig(reading=np.eye(51)), "reading"),
+        (lambda: WatchConfig(reading=np.full((52, 52), math.nan)), "reading"),
     ],
 )
 def test_a_configuration_out_of_range_is_refused(config, match):

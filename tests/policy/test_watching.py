@@ -137,7 +137,9 @@ def test_an_expression_is_dated_back_to_where_it_rose_and_is_answered_in_full():
 
 
 def test_a_face_that_reads_too_weak_can_be_made_good():
-    config = WatchConfig(gains={"mouthSmileLeft": 2.0})
+    reading = np.eye(52)
+    reading[expression.INDEX["mouthSmileLeft"]] *= 2.0
+    config = WatchConfig(reading=reading)
     seen = faces([QUIET] * 10 + [SMILE / 2] * 20, config)[-1]
     assert seen[expression.INDEX["mouthSmileRight"]] == pytest.approx(0.8, abs=0.02)  # their left, my right
 

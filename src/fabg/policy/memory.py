@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -54,13 +53,14 @@ class WatchConfig:
         everything through.
     rest_s
         Time constant with which a resting face is learnt, s; 0 takes a resting face to read 0.
-    gains
-        By how much a shape is taken to be stronger than it was seen.
+    reading
+        What is taken to be shown, as a matrix (52, 52) on what was seen beyond the resting face: it makes up for
+        shapes that perception reads too weak, or not at all. None takes shapes as they are seen.
 
     Raises
     ------
     ConfigError
-        When a value is out of range or a shape is unknown.
+        When a value is out of range, or the matrix is not (52, 52) finite numbers.
     """
 
     cutoff_hz: float = 3.0
@@ -77,7 +77,7 @@ class WatchConfig:
     face_on: float = 0.2
     face_off: float = 0.1
     rest_s: float = 5.0
-    gains: Mapping[str, float] = field(default_factory=dict)
+    reading: Array | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -90,9 +90,12 @@ class WatchConfig:
                 "rest_s": (0.0, 600.0),
             },
         )  # fmt: skip
-        for name, gain in self.gains.items():
-            if name not in expression.SHAPES or not 0.0 <= gain <= 10.0:
-                raise ConfigError(f"gains has {name}: {gain}: expected shapes with gains of 0 to 10")
+        if self.reading is not None:
+            shape = (expression.N_SHAPES, expression.N_SHAPES)
+            if np.shape(self.reading) != shape or not np.isfinite(self.reading).all():
+                raise ConfigError(
+                    f"reading has shape {np.shape(self.reading)}: expected {shape} finite numbers"
+                )
 
 
 def trusting() -> WatchConfig:
@@ -125,14 +128,14 @@ class PersonMemory:
         self.began = False
         """Whether it began with the newest observation."""
 
-    def see(self, person: PersonObservation, now: float, c: WatchConfig, gain: Array) -> None:
-        """Take what was seen of them at `now` (s); `gain` (52,) makes up for shapes that are read too weak."""
+    def see(self, person: PersonObservation, now: float, c: WatchConfig) -> None:
+        """Take what was seen of them at `now` (s)."""
         step_s = now - self.seen_s
         self.seen_s = now
         self.point = self._eyes.step(_plain(person.position_m), step_s, c)
         self.distance_m = distance_m(self.point)
         self._look(person, step_s, c)
-        self._show(person.blendshapes, step_s, c, gain)
+        self._show(person.blendshapes, step_s, c)
 
     def _look(self, person: PersonObservation, step_s: float, c: WatchConfig) -> None:
         if person.gaze is None or not is_finite(person.gaze):
@@ -145,17 +148,16 @@ class PersonMemory:
             self._miss += (1.0 - math.exp(-step_s / c.gaze_s)) * (miss - self._miss)
         self.looks = self._miss <= (c.look_end_rad if self.looks else LOOK_RAD)
 
-    def _show(self, shapes: Array, step_s: float, c: WatchConfig, gain: Array) -> None:
+    def _show(self, shapes: Array, step_s: float, c: WatchConfig) -> None:
+        change = shapes
         if c.rest_s > 0.0:
             if self._rest is None:
                 # Nobody is seen at rest for certain: take half of a first weak reading as rest.
                 self._rest = np.minimum(shapes, 0.25) * 0.5
                 step_s = 0.0
             change = shapes - self._rest
-            answer = answer_shapes(np.maximum(change, 0.0) * gain)
-        else:
-            answer = answer_shapes(shapes * gain)
-        np.minimum(answer, 1.0, out=answer)
+        shown = change if c.reading is None else c.reading @ change
+        answer = answer_shapes(np.clip(shown, 0.0, 1.0))
         amount = float((answer * _TELLING).max())
         was, self.on = self.on, amount >= (c.face_off if self.on else c.face_on)
         self.began = self.on and not was

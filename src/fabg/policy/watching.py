@@ -75,9 +75,6 @@ class Watcher:
     def __init__(self, config: WatchConfig | None = None, memory_s: float = 1.0) -> None:
         self.config = config or WatchConfig()
         self._memory_s = memory_s
-        self._gain = np.ones(expression.N_SHAPES)
-        for name, gain in self.config.gains.items():
-            self._gain[expression.INDEX[name]] = gain
         self.reset()
 
     def reset(self) -> None:
@@ -95,7 +92,7 @@ class Watcher:
         for person in observation.people:
             if is_finite(person.position_m, person.blendshapes):
                 known = self._people.setdefault(person.id, PersonMemory())
-                known.see(person, now, c, self._gain)
+                known.see(person, now, c)
         for hand in observation.hands:
             if is_finite(hand.position_m, hand.tip_m):
                 self._hands.setdefault(hand.id, HandMemory()).see(hand, now, c)

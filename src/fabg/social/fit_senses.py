@@ -108,6 +108,7 @@ class Ledger:
         self._faces: dict[str, list[Array]] = defaultdict(list)
         self._shapes: dict[str, list[tuple[Array, Array]]] = defaultdict(list)
         self._hands: dict[str, list[Array]] = defaultdict(list)
+        self._pointing: dict[str, list[Array]] = defaultdict(list)
         self._directions: dict[str, list[Array]] = defaultdict(list)
         self._lost: dict[str, dict[str, list[bool]]] = {"face": defaultdict(list), "hand": defaultdict(list)}
         self._wrong: dict[str, list[bool]] = defaultdict(list)
@@ -132,9 +133,9 @@ class Ledger:
             self._lost["hand"][name].append(found is None)
         if not isinstance(found, HandObservation):
             return
-        palm = hand.pose[:3, 3]
-        tip = (found.tip_m - found.position_m) - (hand.tip_m - palm)
-        self._hands[name].append(np.array([*_place_error(palm, found.position_m), *tip]))
+        errors = (*_place_error(hand.pose[:3, 3], found.position_m), *_place_error(hand.tip_m, found.tip_m))
+        series = self._pointing if hand.gesture is Gesture.POINTING else self._hands
+        series[name].append(np.array(errors))
         if hand.direction is not None and found.direction is not None:
             self._directions[name].append(np.subtract(yaw_pitch(found.direction), yaw_pitch(hand.direction)))
         last, count = self._held.get(name, (Gesture.NONE, 0))
@@ -146,6 +147,8 @@ class Ledger:
     def errors(self) -> dict[str, Any]:
         """Return the sizes of all errors, as `fabg.social.senses.SensesConfig` names them."""
         face, hand, ray = (_spreads(series) for series in (self._faces, self._hands, self._directions))
+        pointing = _spreads(self._pointing)
+        palm, tip = (_mean([hand[k], hand[k + 1], pointing[k], pointing[k + 1]]) for k in (1, 4))
         gain, offset, bias, jitter = _shape_errors(self._shapes)
         return {
             "distance": face[0],
@@ -156,9 +159,12 @@ class Ledger:
             "shape_offset": offset,
             "shape_bias": bias,
             "shape_jitter": jitter,
-            "hand_distance": hand[0],
-            "hand_bearing_rad": _mean(hand[1:3]),
-            "tip_m": _mean(hand[3:6]),
+            "hand_distance": [_middle(self._hands, 0), *hand[0]],
+            "tip_distance": [_middle(self._hands, 3), *hand[3]],
+            "pointing_distance": [_middle(self._pointing, 0), *pointing[0]],
+            "pointing_tip_distance": [_middle(self._pointing, 3), *pointing[3]],
+            "hand_bearing_rad": palm,
+            "tip_bearing_rad": tip,
             "direction_rad": _mean(ray[0:2]),
             "correlation_s": _correlation_s(self._faces),
             "face_lost": _share(self._lost["face"]),
@@ -196,18 +202,25 @@ def _face_error(person: PersonState, found: PersonObservation) -> Array:
 
 
 def _spreads(series: dict[str, list[Array]]) -> list[list[float]]:
-    """Return for each column [spread of the means about 0, spread about the mean of each series], robustly."""
-    long = [np.array(rows) for rows in series.values() if len(rows) >= 10]
+    """Return for each column [spread of the series' means, spread about the mean of each series], robustly."""
+    long = _long(series)
     means: Array = np.array([np.nanmedian(rows, axis=0) for rows in long])
     within: Array = np.concatenate([rows - np.nanmedian(rows, axis=0) for rows in long])
+    between = means - np.nanmedian(means, axis=0)
     # Median of absolute values: a misread image in a hundred is no spread.
     return [
-        [
-            _rounded(1.4826 * np.nanmedian(np.abs(means[:, k]))),
-            _rounded(1.4826 * np.nanmedian(np.abs(within[:, k]))),
-        ]
+        [_rounded(1.4826 * float(np.nanmedian(np.abs(spread[:, k])))) for spread in (between, within)]
         for k in range(means.shape[1])
     ]
+
+
+def _long(series: dict[str, list[Array]]) -> list[Array]:
+    return [np.array(rows) for rows in series.values() if len(rows) >= 10]
+
+
+def _middle(series: dict[str, list[Array]], column: int) -> float:
+    """Return what a column is for most, as the median of the series' medians."""
+    return _rounded(float(np.median([np.nanmedian(rows[:, column]) for rows in _long(series)])))
 
 
 def _shape_errors(series: dict[str, list[tuple[Array, Array]]]) -> tuple[list[float], ...]:
@@ -221,8 +234,8 @@ def _shape_errors(series: dict[str, list[tuple[Array, Array]]]) -> tuple[list[fl
     # A shape that nobody showed tells nothing about its gain.
     gain = np.where(spread > 0.02, np.clip(covariance / np.maximum(spread, 1e-3) ** 2, 0.0, 1.5), 1.0)
     offset = mean_said - gain * mean_true
-    residual = [s - gain * t - offset for t, s in people]
-    bias = np.array([r.mean(axis=0) for r in residual]).std(axis=0)
+    residual: list[Array] = [s - gain * t - offset for t, s in people]
+    bias: Array = np.array([r.mean(axis=0) for r in residual]).std(axis=0)
     jitter = np.concatenate([r - r.mean(axis=0) for r in residual]).std(axis=0)
     assert gain.shape == (expression.N_SHAPES,)
     return tuple([_rounded(v) for v in values] for values in (gain, offset, bias, jitter))
@@ -232,12 +245,12 @@ def _correlation_s(series: dict[str, list[Array]]) -> float:
     """Return the time over which jitter fades, s: from the correlation of the distance error between two images."""
     pairs = []
     for rows in series.values():
-        column = np.array(rows)[:, 0]
+        column: Array = np.array(rows)[:, 0]
         if len(column) >= 10:
             column = column - np.median(column)
             pairs.append(np.stack([column[:-1], column[1:]]))
-    together = np.concatenate(pairs, axis=1)
-    r = float(np.corrcoef(together)[0, 1])
+    earlier, later = np.concatenate(pairs, axis=1)
+    r = float(np.corrcoef(earlier, later)[0, 1])
     return _rounded(IMAGE_S / -math.log(min(max(r, 0.05), 0.98)))
 
 

@@ -11,17 +11,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fabg import expression
 from fabg.errors import ConfigError
 from fabg.policy.base import Chunk, Observation, Policy
 from fabg.policy.idle import IdlePolicy
-from fabg.policy.imitator import ImitatorPolicy
+from fabg.policy.imitator import ImitatorConfig, ImitatorPolicy
+from fabg.policy.memory import WatchConfig
 from fabg.policy.mirror import MirrorPolicy
+from fabg.social.partner import EMOTIONS
+from fabg.social.poses import shapes_of
+from fabg.social.senses import SensesConfig, load_senses
 from fabg.social.stage import TICK_S
 
 EXPERT = "expert"
 """Name under which the simulated expert drives the robot; it knows the truth and is no policy."""
+
+
+LEAST_JITTER = 0.02
+"""No shape is trusted more than one that jitters by this."""
+USUAL_AMOUNT = 0.5
+"""How strong expressions are, as a standard deviation: without evidence there is none."""
 
 
 class StillPolicy:
@@ -37,9 +48,30 @@ class StillPolicy:
         return Chunk(np.zeros((1, expression.SIZE)), observation.stamp_s, TICK_S, self.name)
 
 
+def reading_of(senses: SensesConfig) -> NDArray[np.float64]:
+    """Return what a face shows as a matrix (52, 52) on what is read of it.
+
+    How much of a smile, of surprise and of speech explains the readings best, by least squares that weigh each shape by
+    its gain and its jitter; from that all shapes follow, those too that perception hardly reads.
+    """
+    talk = np.zeros(expression.N_SHAPES)
+    talk[expression.INDEX["jawOpen"]] = 1.0
+    shown = np.stack([*(shapes_of(**full) for full in EMOTIONS.values()), talk], axis=1)
+    gain = np.array(senses.shape_gain)[:, None]
+    weight = 1.0 / np.maximum(senses.shape_jitter, LEAST_JITTER)[:, None] ** 2
+    read = gain * shown
+    amounts = np.linalg.solve(read.T @ (weight * read) + np.eye(3) / USUAL_AMOUNT**2, (weight * read).T)
+    return np.asarray(shown @ amounts)
+
+
+def _imitator() -> Policy:
+    """Return the imitator, told how perception reads faces."""
+    return ImitatorPolicy(ImitatorConfig(watch=WatchConfig(reading=reading_of(load_senses()))))
+
+
 POLICIES: Mapping[str, Callable[[], Policy]] = {
     "mirror": MirrorPolicy,
-    "imitator": ImitatorPolicy,
+    "imitator": _imitator,
     "idle": IdlePolicy,
     "still": StillPolicy,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fabg import expression
 from fabg.robot.model import RobotModel
@@ -26,12 +27,17 @@ class Reward:
         self._retargeter = Retargeter(robot)
         self._face = np.array([robot.index[joint.name] for joint in robot.joints if joint.group == "face"])
         self._vector = expression.neutral()
+        self._shapes: NDArray[np.float64] | None = None
+        self._answer = self._retargeter.targets(self._vector)[self._face]
 
     def __call__(self, world: World) -> float:
         """Return the reward of the tick that has just passed."""
         stimulus, joints = world.stimulus, world.robot.joints
         gaze = 1.0 - self._eyes.gaze_error(joints, stimulus.target_m) / GAZE_REACH_RAD
-        self._vector[: expression.N_SHAPES] = stimulus.shapes
-        apart = self._retargeter.targets(self._vector)[self._face] - joints[self._face]
+        if stimulus.shapes is not self._shapes:  # most of the time nobody smiles
+            self._shapes = stimulus.shapes
+            self._vector[: expression.N_SHAPES] = stimulus.shapes
+            self._answer = self._retargeter.targets(self._vector)[self._face]
+        apart = self._answer - joints[self._face]
         face = 1.0 - math.sqrt(float(apart @ apart)) / FACE_REACH_RAD
         return 0.5 * max(gaze, 0.0) + 0.5 * max(face, 0.0)

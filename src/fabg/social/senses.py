@@ -43,7 +43,7 @@ MEASURED_LATENCY: Mapping[str, str | float] = {
 Array = NDArray[np.float64]
 _BLOCK = 128
 _PERSON = 8 + expression.N_SHAPES  # distance, bearing (2), head (3), gaze (2), shapes
-_HAND = 10  # distance, bearing (2), tip (3), direction (2), two for chance
+_HAND = 8  # palm: distance, bearing (2); finger tip: the same; direction (2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,13 @@ class SensesConfig:
         What a shape reads: gain x truth + offset, (52,) each.
     shape_bias, shape_jitter
         Spread of the readings about that, (52,) each.
-    hand_distance, hand_bearing_rad
-        As for faces; `tip_m` is the further error of the finger tip, `direction_rad` that of the pointing ray.
+    hand_distance, tip_distance, pointing_distance, pointing_tip_distance
+        Of palms and tips of index fingers, as a share of the distance: (mean, bias, jitter). A finger that points at
+        the camera hides its hand and itself: such hands have sizes of their own.
+    hand_bearing_rad, tip_bearing_rad
+        Of palms and tips, across the line of sight.
+    direction_rad
+        Of the pointing ray.
     correlation_s
         Time over which jitter fades.
     face_lost, hand_lost, gesture_wrong
@@ -82,9 +87,12 @@ class SensesConfig:
     shape_offset: tuple[float, ...]
     shape_bias: tuple[float, ...]
     shape_jitter: tuple[float, ...]
-    hand_distance: tuple[float, float]
+    hand_distance: tuple[float, float, float]
+    tip_distance: tuple[float, float, float]
+    pointing_distance: tuple[float, float, float]
+    pointing_tip_distance: tuple[float, float, float]
     hand_bearing_rad: tuple[float, float]
-    tip_m: tuple[float, float]
+    tip_bearing_rad: tuple[float, float]
     direction_rad: tuple[float, float]
     correlation_s: float
     face_lost: tuple[float, float]
@@ -111,11 +119,12 @@ class SensesConfig:
 
 def perfect_senses() -> SensesConfig:
     """Return senses without any error."""
-    none, n = (0.0, 0.0), expression.N_SHAPES
+    none, nowhere, n = (0.0, 0.0), (0.0, 0.0, 0.0), expression.N_SHAPES
     return SensesConfig(
         distance=none, bearing_rad=none, head_rad=(none, none, none), gaze_rad=none,
         shape_gain=(1.0,) * n, shape_offset=(0.0,) * n, shape_bias=(0.0,) * n, shape_jitter=(0.0,) * n,
-        hand_distance=none, hand_bearing_rad=none, tip_m=none, direction_rad=none, correlation_s=0.1,
+        hand_distance=nowhere, tip_distance=nowhere, pointing_distance=nowhere, pointing_tip_distance=nowhere,
+        hand_bearing_rad=none, tip_bearing_rad=none, direction_rad=none, correlation_s=0.1,
         face_lost=(0.0, 1.0), hand_lost=(0.0, 1.0), gesture_wrong=(0.0, 1.0), gesture_hold_s=0.0,
     )  # fmt: skip
 
@@ -192,14 +201,9 @@ class Senses:
              c.gaze_rad[0], *c.shape_bias]
         )  # fmt: skip
         self._person_offset = np.concatenate([np.zeros(8), c.shape_offset])
-        self._hand_jitter = np.array(
-            [c.hand_distance[1], c.hand_bearing_rad[1], c.hand_bearing_rad[1], *(c.tip_m[1],) * 3,
-             c.direction_rad[1], c.direction_rad[1], 0.0, 0.0]
-        )  # fmt: skip
-        self._hand_bias = np.array(
-            [c.hand_distance[0], c.hand_bearing_rad[0], c.hand_bearing_rad[0], *(c.tip_m[0],) * 3,
-             c.direction_rad[0], c.direction_rad[0], 0.0, 0.0]
-        )  # fmt: skip
+        self._hand_sizes = _hand_sizes(c, c.hand_distance, c.tip_distance)
+        self._pointing_sizes = _hand_sizes(c, c.pointing_distance, c.pointing_tip_distance)
+        self._unit = np.ones(_HAND)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Forget everybody; the errors to come are drawn from `rng`."""
@@ -224,12 +228,14 @@ class Senses:
                 key = (person.id, int(hand.side))
                 hand_errors = self._hands.get(key)
                 if hand_errors is None:
-                    bias = self._hand_bias * self._rng.standard_normal(_HAND)
-                    hand_errors = _HandErrors(self._rng, self._keep, self._hand_jitter, bias, self.config)
+                    hand_errors = _HandErrors(self._rng, self._keep, self._unit, self.config)
                     self._hands[key] = hand_errors
-                error = hand_errors.step(self._image_s)
+                jitter = hand_errors.step(self._image_s)
                 gesture = hand_errors.read(hand.gesture, self._image_s)
                 if not hand_errors.lost:
+                    pointing = hand.gesture is Gesture.POINTING
+                    mean, bias, spread = self._pointing_sizes if pointing else self._hand_sizes
+                    error = mean + bias * hand_errors.own + spread * jitter
                     hands.append(self._hand(person.id, hand, gesture, error))
         return Observation(scene.time_s, tuple(people), tuple(hands))
 
@@ -251,14 +257,25 @@ class Senses:
 
     def _hand(self, person_id: str, hand: HandState, gesture: Gesture, error: Array) -> HandObservation:
         e = error.tolist()
-        palm = hand.pose[:3, 3]
-        position = _seen_at(palm, e[0], e[1], e[2])
-        tip = position + (hand.tip_m - palm) + error[3:6]
+        position = _seen_at(hand.pose[:3, 3], e[0], e[1], e[2])
+        tip = _seen_at(hand.tip_m, e[3], e[4], e[5])
         direction = None if hand.direction is None else _turned(hand.direction, e[6], e[7])
         name = f"{person_id}-{'right' if hand.side == 2 else 'left'}"
         return HandObservation(
             name, person_id, hand.side, position, tip, gesture, 1.0, hand.extended, direction
         )
+
+
+def _hand_sizes(
+    c: SensesConfig, palm: tuple[float, float, float], tip: tuple[float, float, float]
+) -> tuple[Array, Array, Array]:
+    """Return mean, bias and jitter of what is wrong with a hand, (_HAND,) each."""
+    across, tip_across, ray = c.hand_bearing_rad, c.tip_bearing_rad, c.direction_rad
+    return (
+        np.array([palm[0], 0.0, 0.0, tip[0], 0.0, 0.0, 0.0, 0.0]),
+        np.array([palm[1], across[0], across[0], tip[1], tip_across[0], tip_across[0], ray[0], ray[0]]),
+        np.array([palm[2], across[1], across[1], tip[2], tip_across[1], tip_across[1], ray[1], ray[1]]),
+    )
 
 
 class _Errors:
@@ -307,10 +324,10 @@ class _Errors:
 class _HandErrors(_Errors):
     """Those of a hand: also misread gestures, and the time until one is told."""
 
-    def __init__(
-        self, rng: np.random.Generator, keep: float, jitter: Array, bias: Array, config: SensesConfig
-    ) -> None:
-        super().__init__(rng, keep, jitter, bias, config.hand_lost)
+    def __init__(self, rng: np.random.Generator, keep: float, unit: Array, config: SensesConfig) -> None:
+        self.own = rng.standard_normal(len(unit))
+        """What is always wrong with it, in spreads."""
+        super().__init__(rng, keep, unit, np.zeros(len(unit)), config.hand_lost)
         self._wrong_share = config.gesture_wrong
         self._hold_s = config.gesture_hold_s
         self._wrong: Gesture | None = None
