@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fabg.social.sheet import write_sheet
+from fabg.social.avatar.sheet import write_sheet
 
 if __name__ == "__main__":
     default = Path(__file__).resolve().parents[1] / "docs" / "media" / "people.png"

@@ -78,10 +78,10 @@ def latency(
         fabg bench latency --tasks tracking --methods newest,offset:7 --delays "jitter:120,40 drift:40,200,8"
     """
     from fabg.paths import runs_dir
-    from fabg.social import latency_bench as bench
-    from fabg.social.bench_report import print_table, write_result
-    from fabg.social.bench_result import to_json
-    from fabg.social.benchmark import check, code, grid, run_grid
+    from fabg.social.bench import latency as bench
+    from fabg.social.bench.grid import check, code, grid, run_grid
+    from fabg.social.bench.report import print_table, write_result
+    from fabg.social.bench.result import to_json
     from fabg.social.tasks import TASKS
 
     chosen = bench.QUICK if quick else bench.FULL

@@ -7,11 +7,11 @@ import numpy as np
 from fabg.geometry import pose
 from fabg.perception.types import Gesture, Side
 from fabg.social.avatar import SIZE_FACTOR
-from fabg.social.body_asset import load_body
-from fabg.social.figure import Figure
-from fabg.social.hand_model import HandModel
-from fabg.social.people import Person
-from fabg.social.poses import hand_shape, shapes_of
+from fabg.social.avatar.body_asset import load_body
+from fabg.social.avatar.figure import Figure
+from fabg.social.avatar.hand_model import HandModel
+from fabg.social.avatar.people import Person
+from fabg.social.avatar.poses import hand_shape, shapes_of
 from fabg.social.stage import HandState, PersonState, SceneState
 
 ROBOTS_EYES = (0.093, 0.0, 0.086)

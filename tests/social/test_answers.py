@@ -22,7 +22,7 @@ from fabg.social.answers import (
     share_shown,
     wanted_face,
 )
-from fabg.social.poses import shapes_of
+from fabg.social.avatar.poses import shapes_of
 from fabg.social.robot_body import EyeGeometry
 from fabg.social.stage import TICK_S, RobotState
 from tests.social.scenes import hand, person, scene

@@ -9,9 +9,9 @@ from fabg.expression import INDEX
 from fabg.perception.gesture import Shape, gesture_of
 from fabg.perception.types import Gesture, Side
 from fabg.policy.attention import ANSWERED, EYES_M, gaze_miss
+from fabg.social.avatar.poses import HAND_SHAPES, MAX_EYE_PITCH, MAX_EYE_YAW
 from fabg.social.motion import Point
 from fabg.social.partner import EMOTIONS, Partner, build_of
-from fabg.social.poses import HAND_SHAPES, MAX_EYE_PITCH, MAX_EYE_YAW
 from fabg.social.raised import SAYS_AT
 from fabg.social.sight import SceneCamera, base_from_camera
 from fabg.social.signs import SHAPES, SIGNS, in_base, sign_of, turn_of

@@ -16,8 +16,8 @@ from fabg.perception.pose import Camera
 from fabg.perception.scene import Scene as Seen
 from fabg.perception.types import Face, Faces, Gaze, Gesture, Hand, Hands, Roi, Side
 from fabg.social.avatar import Studio
-from fabg.social.pair import PairStudio
-from fabg.social.scene import Background, Lens
+from fabg.social.avatar.pair import PairStudio
+from fabg.social.avatar.scene import Background, Lens
 from fabg.social.sight import (
     BASELINE_M,
     CAMERA_M,

@@ -16,9 +16,9 @@ from fabg.policy.attention import EYES_M, answer_shapes, gaze_miss
 from fabg.robot.gaze import look_at
 from fabg.robot.model import load_robot
 from fabg.robot.retarget import Retargeter
+from fabg.social.avatar.poses import shapes_of
 from fabg.social.habits import LOOK_AWAY_RAD, MOST_JAW
 from fabg.social.partner import EMOTIONS, build_of
-from fabg.social.poses import shapes_of
 from fabg.social.robot_body import EyeGeometry
 from fabg.social.stage import TICK_S, RobotState
 from fabg.social.tasks import EVENTS, TASKS, TIMEOUT_S, TaskRun

@@ -20,7 +20,7 @@ from fabg.perception.pose import Camera
 from fabg.perception.stereo import StereoConfig, StereoGeometry, StereoMatcher
 from fabg.perception.types import Depth, DepthSource, Face, Frame
 from fabg.social.avatar import Actor, Lens, Person, Picture, Studio
-from fabg.social.scene import through_lens
+from fabg.social.avatar.scene import through_lens
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]

@@ -30,7 +30,7 @@ from fabg.evaluation import (
 )
 from fabg.evaluation.report import Section, terminal_table, to_json, write_page
 from fabg.files import write_json
-from fabg.social.people import FIRST_REPORT_SEED as FIRST_SEED
+from fabg.social.avatar.people import FIRST_REPORT_SEED as FIRST_SEED
 
 Tell = Callable[[int, int], None]
 

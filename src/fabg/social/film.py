@@ -22,9 +22,9 @@ from fabg.robot.gaze import NECK, direction, eye_origins
 from fabg.robot.model import RobotModel, load_robot
 from fabg.robot.twin import Twin
 from fabg.social import film_strip
+from fabg.social.avatar.scene import Background
 from fabg.social.film_strip import TRACKS, Strip, Track
 from fabg.social.robot_body import EyeGeometry
-from fabg.social.scene import Background
 from fabg.social.sight import SceneCamera, Setting, check_finite
 from fabg.social.stage import CAMERA_M, SceneState, Stimulus
 from fabg.strokes import FAINT, GROUND, INK, PERSON, ROBOT, Colour, Picture, dot, shade, width_of, write

@@ -26,7 +26,7 @@ from fabg.geometry import ypr_from_rotation
 from fabg.perception.types import Gesture
 from fabg.policy.base import HandObservation, Observation, PersonObservation
 from fabg.robot.gaze import yaw_pitch
-from fabg.social.people import FIRST_REPORT_SEED
+from fabg.social.avatar.people import FIRST_REPORT_SEED
 from fabg.social.senses import IMAGE_S, senses_from
 from fabg.social.stage import CAMERA_M, FACING_ROBOT, HandState, PersonState, SceneState
 from fabg.social.tasks import TASKS

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fabg import expression
 from fabg.perception.types import Side
 from fabg.policy.attention import EYES_M, answer_shapes
+from fabg.social.avatar.people import Person
 from fabg.social.motion import (
     Blinks,
     Glide,
@@ -31,7 +32,6 @@ from fabg.social.motion import (
     reach_duration,
     saccade_duration,
 )
-from fabg.social.people import Person
 from fabg.social.raised import Arm
 from fabg.social.signs import Sign, in_base, reach_of, turn_of
 from fabg.social.stage import HandState, PersonState

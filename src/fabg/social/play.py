@@ -17,6 +17,7 @@ from fabg.policy.attention import answer_shapes
 from fabg.robot.model import RobotModel
 from fabg.robot.retarget import Retargeter
 from fabg.runs import RunFolder, terminable
+from fabg.social.avatar.poses import shapes_of
 from fabg.social.delays import Latency
 from fabg.social.episode import EpisodeSpec, run_episode
 from fabg.social.film import Film
@@ -24,7 +25,6 @@ from fabg.social.film_strip import TRACKS, Track
 from fabg.social.film_tracks import PITCH, VERGENCE
 from fabg.social.partner import EMOTIONS
 from fabg.social.policies import EXPERT
-from fabg.social.poses import shapes_of
 from fabg.social.robot_body import EyeGeometry
 from fabg.social.score import score
 from fabg.social.world import World

@@ -20,8 +20,8 @@ from fabg.policy.idle import IdlePolicy
 from fabg.policy.imitator import ImitatorConfig, ImitatorPolicy
 from fabg.policy.memory import WatchConfig
 from fabg.policy.mirror import MirrorPolicy
+from fabg.social.avatar.poses import shapes_of
 from fabg.social.partner import EMOTIONS
-from fabg.social.poses import shapes_of
 from fabg.social.senses import SensesConfig, load_senses
 from fabg.social.stage import TICK_S
 

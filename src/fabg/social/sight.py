@@ -30,10 +30,18 @@ from fabg.perception.types import Depth, DepthSource, Frame
 from fabg.policy.base import HandObservation, Observation, PersonObservation
 from fabg.social.arms import forearm
 from fabg.social.avatar import Picture, Studio
-from fabg.social.pair import PairStudio
-from fabg.social.people import Person
-from fabg.social.poses import MAX_EYE_PITCH, MAX_EYE_YAW, Actor, EyeAngles, FacePose, HandPose, hand_shape
-from fabg.social.scene import Background, Lens, Light, through_lens
+from fabg.social.avatar.pair import PairStudio
+from fabg.social.avatar.people import Person
+from fabg.social.avatar.poses import (
+    MAX_EYE_PITCH,
+    MAX_EYE_YAW,
+    Actor,
+    EyeAngles,
+    FacePose,
+    HandPose,
+    hand_shape,
+)
+from fabg.social.avatar.scene import Background, Lens, Light, through_lens
 from fabg.social.stage import CAMERA_M, TICK_S, PersonState, SceneState
 
 Image = NDArray[np.uint8]

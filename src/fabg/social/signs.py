@@ -2,7 +2,7 @@
 
 Directions of a hand are (forward, inward, up) for somebody who faces the robot: forward is towards the robot,
 inward towards the middle of their own body, so that one table serves both hands. Hand frames are those of
-`fabg.social.poses.HandPose`, in the robot's base frame.
+`fabg.social.avatar.poses.HandPose`, in the robot's base frame.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from fabg.geometry import quaternion_from_rotation
 from fabg.perception.types import Gesture, Side
+from fabg.social.avatar.people import Person
 from fabg.social.motion import Point, Quaternion
-from fabg.social.people import Person
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Sign:
     Attributes
     ----------
     shape
-        Name of one of `fabg.social.poses.HAND_SHAPES`.
+        Name of one of `fabg.social.avatar.poses.HAND_SHAPES`.
     gesture
         What it says.
     fingers, palm

@@ -36,9 +36,9 @@ class HandState:
     side
         LEFT or RIGHT as its owner says.
     pose
-        Hand frame, (4, 4), as in `fabg.social.poses.HandPose` but in the base frame.
+        Hand frame, (4, 4), as in `fabg.social.avatar.poses.HandPose` but in the base frame.
     shape
-        Name of one of `fabg.social.poses.HAND_SHAPES`.
+        Name of one of `fabg.social.avatar.poses.HAND_SHAPES`.
     gesture
         What the hand says; LEFT and RIGHT are the robot's.
     extended

@@ -25,9 +25,9 @@ from fabg.robot.model import RobotModel, load_robot
 from fabg.robot.retarget import Retargeter
 from fabg.social import places
 from fabg.social.answers import HOLD_S, Judge
+from fabg.social.avatar.people import FIRST_REPORT_SEED
 from fabg.social.motion import Point
 from fabg.social.partner import Partner, build_of
-from fabg.social.people import FIRST_REPORT_SEED
 from fabg.social.robot_body import EyeGeometry
 from fabg.social.scripts import KINDS, Ask, Player, Playing, Script
 from fabg.social.stage import TICK_S, PersonState, RobotState, SceneState, Stimulus, Vector

@@ -13,7 +13,7 @@ from fabg.perception.pipeline import Pipeline, PipelineConfig
 from fabg.policy.base import Observation
 from fabg.robot.model import RobotModel
 from fabg.robot.twin import Twin
-from fabg.social.scene import Background, Lens, Light
+from fabg.social.avatar.scene import Background, Lens, Light
 from fabg.social.sight import SceneCamera, Setting, StereoRig
 from fabg.social.stage import SceneState
 from fabg.social.world import World

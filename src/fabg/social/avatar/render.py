@@ -15,14 +15,14 @@ from fabg.geometry import Matrix
 from fabg.perception.pose import Camera
 from fabg.perception.types import Roi, Side
 from fabg.robot.surface import sphere
-from fabg.social import gl
-from fabg.social.body_asset import BONES, load_body
-from fabg.social.figure import Figure, PosedFace
-from fabg.social.meshes import EYE, FACE, LEFT_HAND, RIGHT_HAND, Piece, Wardrobe
-from fabg.social.people import Person
-from fabg.social.poses import Actor, HandPose
-from fabg.social.scene import Background, Light, light_colours, paint_background
-from fabg.social.sleeve import sleeve
+from fabg.social.avatar import gl
+from fabg.social.avatar.body_asset import BONES, load_body
+from fabg.social.avatar.figure import Figure, PosedFace
+from fabg.social.avatar.meshes import EYE, FACE, LEFT_HAND, RIGHT_HAND, Piece, Wardrobe
+from fabg.social.avatar.people import Person
+from fabg.social.avatar.poses import Actor, HandPose
+from fabg.social.avatar.scene import Background, Light, light_colours, paint_background
+from fabg.social.avatar.sleeve import sleeve
 
 Vector = NDArray[np.float64]
 

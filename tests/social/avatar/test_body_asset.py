@@ -7,11 +7,11 @@ from fabg.errors import ModelFileError
 from fabg.expression import SHAPES
 from fabg.perception.types import Side
 from fabg.robot import makehuman
-from fabg.social.body_asset import BONES, load_body
-from fabg.social.figure import Figure, bust_of
-from fabg.social.hand_model import HandModel, hand_mesh
-from fabg.social.people import Person, average_identity
-from fabg.social.poses import HAND_SHAPES
+from fabg.social.avatar.body_asset import BONES, load_body
+from fabg.social.avatar.figure import Figure, bust_of
+from fabg.social.avatar.hand_model import HandModel, hand_mesh
+from fabg.social.avatar.people import Person, average_identity
+from fabg.social.avatar.poses import HAND_SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_blink_moves_its_own_lids_only(body):
 
 def test_closed_lids_cover_the_eyeballs(body):
     """No lid vertex lies inside the ball, open or closed."""
-    from fabg.social.poses import FacePose, facing, shapes_of
+    from fabg.social.avatar.poses import FacePose, facing, shapes_of
 
     for seed in range(12):
         figure = Figure(Person.random(seed), body)

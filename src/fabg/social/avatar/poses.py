@@ -16,7 +16,7 @@ from fabg import expression
 from fabg.errors import InputError
 from fabg.geometry import FACING, Matrix, pose, rotation_from_ypr
 from fabg.perception.types import Side
-from fabg.social.people import Person
+from fabg.social.avatar.people import Person
 
 FRONTAL: Matrix = FACING
 """Rotation of a head that faces the camera: columns are the head's x, y, z in the optical frame."""
@@ -75,7 +75,7 @@ class FacePose:
     Attributes
     ----------
     pose
-        Head frame in the camera, shape (4, 4). The frame sits at the sellion (see `fabg.social.figure`).
+        Head frame in the camera, shape (4, 4). The frame sits at the sellion (see `fabg.social.avatar.figure`).
     shapes
         The 52 ARKit shapes, 0..1, in the order of `fabg.expression.SHAPES`.
     gaze

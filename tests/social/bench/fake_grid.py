@@ -1,6 +1,6 @@
 """A grid whose results are a formula, and a command that runs it: for tests that interrupt real processes.
 
-    python -m tests.social.fake_grid FOLDER
+    python -m tests.social.bench.fake_grid FOLDER
 
 Each run of a cell appends its key and process to FOLDER/began. From `FREE` cells on a run waits for FOLDER/go, so a
 test knows what is at work when it strikes.
@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from fabg.social import benchmark
-from fabg.social.benchmark import grid, run_grid
+from fabg.social.bench import grid as benchmark
+from fabg.social.bench.grid import grid, run_grid
 
 CELLS = grid(["tracking"], ["newest", "offset:3"], [0, 60], [1, 2])
 FREE = 5

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from fabg.social.bench_charts import task_charts
-from fabg.social.bench_report import terminal_table, write_page, write_result
-from fabg.social.bench_result import environment, to_json, write_csv
-from fabg.social.benchmark import GridRun, grid
-from fabg.social.journal import Outcome
+from fabg.social.bench.charts import task_charts
+from fabg.social.bench.grid import GridRun, grid
+from fabg.social.bench.journal import Outcome
+from fabg.social.bench.report import terminal_table, write_page, write_result
+from fabg.social.bench.result import environment, to_json, write_csv
 
 T_975 = {1: 12.706205, 4: 2.776445}  # Student's t, 97.5 %, from tables
 SEEDS = (1, 2, 3, 4, 5)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.robot.surface import Mesh, NormalMap, Points, boundary_edges, clip, compact, shell, smoothed
-from fabg.social.body_asset import BONES, HAND_BONES, PARTS, BodyAsset
-from fabg.social.figure import Figure
-from fabg.social.paint import HAIR_LINE, hair_cover
+from fabg.social.avatar.body_asset import BONES, HAND_BONES, PARTS, BodyAsset
+from fabg.social.avatar.figure import Figure
+from fabg.social.avatar.paint import HAIR_LINE, hair_cover
 
 Area = Literal["trunk", "left", "right"]
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from fabg.charts import Chart
-from fabg.social.bench_result import methods_of
-from fabg.social.benchmark import IDLE, ORACLE
+from fabg.social.bench.grid import IDLE, ORACLE
+from fabg.social.bench.result import methods_of
 
 PLOTS: tuple[tuple[str, str], ...] = (
     ("response_vs_expert_ms", "Response time relative to the expert"),

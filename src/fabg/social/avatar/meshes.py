@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from fabg.perception.types import Side
 from fabg.robot.surface import Points
-from fabg.social import gl
-from fabg.social.body_asset import PARTS, BodyAsset
-from fabg.social.figure import Figure
-from fabg.social.garments import Area, Garment, clothes, hair
-from fabg.social.hand_model import HandModel
-from fabg.social.paint import paint_hand, paint_head
-from fabg.social.people import Person
-from fabg.social.sleeve import SLEEVE_TRIANGLES, SLEEVE_VERTICES
+from fabg.social.avatar import gl
+from fabg.social.avatar.body_asset import PARTS, BodyAsset
+from fabg.social.avatar.figure import Figure
+from fabg.social.avatar.garments import Area, Garment, clothes, hair
+from fabg.social.avatar.hand_model import HandModel
+from fabg.social.avatar.paint import paint_hand, paint_head
+from fabg.social.avatar.people import Person
+from fabg.social.avatar.sleeve import SLEEVE_TRIANGLES, SLEEVE_VERTICES
 
 FACE, SKIN, EYE, HAIR, CLOTH, LEFT_HAND, RIGHT_HAND = range(1, 8)
 """What a pixel shows, in the second channel of the label image; 0 is the background."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from fabg.errors import InputError
-from fabg.social.body_asset import DETAILS, PEOPLES, SEXES
+from fabg.social.avatar.body_asset import DETAILS, PEOPLES, SEXES
 
 Colour = tuple[float, float, float]
 """Red, green, blue as a picture stores them (sRGB), 0..1."""
@@ -53,7 +53,7 @@ class Person:
     name
         For people to read, and for messages.
     identity
-        Weights of the body's identity shapes (`fabg.social.body_asset`).
+        Weights of the body's identity shapes (`fabg.social.avatar.body_asset`).
     age_years, male
         What the proportions stand for: years, and 0 (female) to 1 (male).
     skin, lips, iris, hair, brows, shirt, trousers

@@ -1,14 +1,4 @@
-"""Pictures of people with exact ground truth.
-
-    camera = Camera.from_fov(640, 480, 60)
-    with Studio(camera) as studio:
-        face = FacePose(facing((0.1, 0.0, 0.9), yaw_rad=0.2), shapes_of(jawOpen=0.4), gaze=np.zeros(3))
-        picture = studio.render([Actor(Person.random(3), face)], seed=7)
-    picture.image, picture.depth, picture.faces[0].gaze
-
-Everything is in the camera's optical frame (x right, y down, z forward), m; "left" is the person's
-own. The same arguments give the same picture, bit by bit, on one machine.
-"""
+"""The studio in which pictures of people are taken, and what is true of them; see `fabg.social.avatar`."""
 
 from __future__ import annotations
 
@@ -23,28 +13,13 @@ from numpy.typing import NDArray
 from fabg.errors import InputError
 from fabg.perception.pose import Camera
 from fabg.perception.types import Roi, Side
-from fabg.social.people import FIRST_REPORT_SEED, Person
-from fabg.social.poses import (
-    FRONTAL,
-    HAND_SHAPES,
+from fabg.social.avatar.poses import (
     Actor,
     EyeAngles,
-    FacePose,
     Fingers,
-    HandPose,
-    facing,
-    hand_at,
-    hand_shape,
-    shapes_of,
 )
-from fabg.social.render import FaceSeen, HandSeen, Renderer
-from fabg.social.scene import Background, Lens, Light, through_lens
-
-__all__ = [
-    "FIRST_REPORT_SEED", "FRONTAL", "HAND_SHAPES", "Actor", "Background", "EyeAngles", "FacePose", "FaceTruth",
-    "Fingers", "HandPose", "HandTruth", "Lens", "Light", "Person", "Picture", "Side", "Studio", "facing",
-    "hand_at", "hand_shape", "shapes_of",
-]  # fmt: skip
+from fabg.social.avatar.render import FaceSeen, HandSeen, Renderer
+from fabg.social.avatar.scene import Background, Lens, Light, through_lens
 
 Vector = NDArray[np.float64]
 
@@ -63,7 +38,7 @@ class FaceTruth:
     actor
         Index into the actors of the picture.
     pose
-        Head frame in the camera, (4, 4): see `fabg.social.figure` for how it sits on the head.
+        Head frame in the camera, (4, 4): see `fabg.social.avatar.figure` for how it sits on the head.
     shapes
         The 52 ARKit shapes as drawn, with the `eyeLook...` that follow from the gaze.
     eyes
@@ -110,7 +85,7 @@ class HandTruth:
     side
         LEFT or RIGHT as the owner says.
     pose
-        Hand frame in the camera, (4, 4): see `fabg.social.poses.HandPose`.
+        Hand frame in the camera, (4, 4): see `fabg.social.avatar.poses.HandPose`.
     fingers
         How they are bent.
     joints_m, joints_px

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from fabg.errors import InputError
 from fabg.geometry import Matrix
 from fabg.perception.pose import Camera
-from fabg.social import gl
-from fabg.social.avatar import SIZE_FACTOR, placed
-from fabg.social.poses import Actor
-from fabg.social.render import Cast, Renderer
-from fabg.social.scene import Background, Light, light_colours
+from fabg.social.avatar import gl
+from fabg.social.avatar.poses import Actor
+from fabg.social.avatar.render import Cast, Renderer
+from fabg.social.avatar.scene import Background, Light, light_colours
+from fabg.social.avatar.studio import SIZE_FACTOR, placed
 
 Image = NDArray[np.uint8]
 Depths = NDArray[np.float32]

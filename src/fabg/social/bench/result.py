@@ -35,8 +35,8 @@ from typing import Any
 
 from fabg import page
 from fabg.files import write_text
-from fabg.social.benchmark import REFERENCES, Cell, GridRun, delay_ms
-from fabg.social.journal import Scores
+from fabg.social.bench.grid import REFERENCES, Cell, GridRun, delay_ms
+from fabg.social.bench.journal import Scores
 from fabg.social.metrics import mean_ci
 from fabg.social.score import METRICS, Metric
 

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabg.errors import ConfigError, EnvironmentProblem, FabgError, InputError
-from fabg.social import benchmark
-from fabg.social.benchmark import Cell, check, code, delay_ms, grid, run_grid
-from tests.social import fake_grid
-from tests.social.fake_grid import CELLS, FREE, WORKERS, formula
+from fabg.social.bench import grid as benchmark
+from fabg.social.bench.grid import Cell, check, code, delay_ms, grid, run_grid
+from tests.social.bench import fake_grid
+from tests.social.bench.fake_grid import CELLS, FREE, WORKERS, formula
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE_S = 60.0  # for a busy machine; nothing waits that long
 
 
@@ -209,7 +209,7 @@ def command(tmp_path):
 
     def start():
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.social.fake_grid", str(tmp_path)],
+            [sys.executable, "-m", "tests.social.bench.fake_grid", str(tmp_path)],
             cwd=ROOT,
             start_new_session=True,  # a terminal's Ctrl-C reaches all of its group
             stdout=subprocess.PIPE,

@@ -19,9 +19,9 @@ from fabg import expression
 from fabg.errors import InputError
 from fabg.geometry import Matrix, pose, rotation_from_ypr
 from fabg.robot.surface import NormalMap, Points
-from fabg.social.body_asset import PARTS, BodyAsset
-from fabg.social.people import Person, average_identity
-from fabg.social.poses import FRONTAL, MAX_EYE_PITCH, MAX_EYE_YAW, EyeAngles, FacePose
+from fabg.social.avatar.body_asset import PARTS, BodyAsset
+from fabg.social.avatar.people import Person, average_identity
+from fabg.social.avatar.poses import FRONTAL, MAX_EYE_PITCH, MAX_EYE_YAW, EyeAngles, FacePose
 
 Vector = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """A person's hands: fingers that bend, by linear blend skinning with the weights of the body's rig.
 
-The hand frame is that of `fabg.social.poses.HandPose`: origin in the middle of the palm (mean of
+The hand frame is that of `fabg.social.avatar.poses.HandPose`: origin in the middle of the palm (mean of
 joints 0, 5 and 17: wrist, knuckles of index and little finger), x from the wrist to the knuckle of the
 middle finger, z out of the back, m. The thumb of a right hand lies towards +y.
 """
@@ -17,9 +17,9 @@ from fabg.geometry import Matrix
 from fabg.perception.types import Side
 from fabg.robot.canvas import sky_seen
 from fabg.robot.surface import NormalMap, Points
-from fabg.social.body_asset import BONES, HAND_BONES, PARTS, BodyAsset
-from fabg.social.people import average_identity
-from fabg.social.poses import HAND_SHAPES, Fingers
+from fabg.social.avatar.body_asset import BONES, HAND_BONES, PARTS, BodyAsset
+from fabg.social.avatar.people import average_identity
+from fabg.social.avatar.poses import HAND_SHAPES, Fingers
 
 Vector = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabg.errors import ConfigError, FabgError, InputError
-from fabg.social.journal import Journal, Outcome, checked_scores
+from fabg.social.bench.journal import Journal, Outcome, checked_scores
 
 SETTINGS = {"events": 20, "pace": "prompt", "latency": [40, 30]}
 CODE = {"fabg": "0.1.0", "source": "abc"}

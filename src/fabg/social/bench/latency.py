@@ -1,6 +1,6 @@
 """The latency benchmark: which cells it has, and how one of them is played and scored.
 
-The grid itself, its journal and its report are `fabg.social.benchmark`'s and `fabg.social.bench_report`'s.
+The grid itself, its journal and its report are `fabg.social.bench.grid`'s and `fabg.social.bench.report`'s.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fabg.errors import ConfigError
 from fabg.policy.executors import make_executor
-from fabg.social.benchmark import IDLE, ORACLE, Cell
+from fabg.social.bench.grid import IDLE, ORACLE, Cell
 from fabg.social.delays import Latency
 from fabg.social.episode import EpisodeSpec, run_episode
 from fabg.social.policies import EXPERT, POLICIES, make_policy

@@ -1,6 +1,6 @@
 """The report of a benchmark: a table for the terminal, and a page that opens from disk for people.
 
-Both are made from the result alone (`fabg.social.bench_result`), so a page can be made again from its JSON.
+Both are made from the result alone (`fabg.social.bench.result`), so a page can be made again from its JSON.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rich.table import Table
 from fabg import page
 from fabg.charts import png
 from fabg.files import write_bytes, write_json, write_text
-from fabg.social.bench_charts import NAMES, task_charts, unit_of
-from fabg.social.bench_result import methods_of, write_csv
-from fabg.social.benchmark import REFERENCES
+from fabg.social.bench.charts import NAMES, task_charts, unit_of
+from fabg.social.bench.grid import REFERENCES
+from fabg.social.bench.result import methods_of, write_csv
 
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("success", "answered"),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.errors import InputError
-from fabg.social.people import Colour
+from fabg.social.avatar.people import Colour
 
 Image = NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from fabg.errors import EnvironmentProblem
 from fabg.process import die_with_parent
-from fabg.social.journal import Outcome, Scores
+from fabg.social.bench.journal import Outcome, Scores
 
 _POLL_S = 0.25  # how long a stop may go unnoticed
 

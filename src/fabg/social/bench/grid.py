@@ -26,9 +26,9 @@ import fabg
 from fabg.errors import ConfigError, InputError
 from fabg.paths import share_dir
 from fabg.runs import stoppable
-from fabg.social.crew import worked_out
+from fabg.social.bench.crew import worked_out
+from fabg.social.bench.journal import Journal, Outcome, Scores
 from fabg.social.delays import Latency, parse_delay
-from fabg.social.journal import Journal, Outcome, Scores
 
 ORACLE = "oracle"
 """The expert's own movement through the robot, without any delay: nothing can do better."""
@@ -226,7 +226,7 @@ def run_grid(
         Works out one cell: a function at the top of a module, called in another process. What it returns must
         depend on nothing but the cell, the settings and the code.
     journal
-        Where outcomes are kept, see `fabg.social.journal`.
+        Where outcomes are kept, see `fabg.social.bench.journal`.
     settings
         All that shapes a result and is not part of a cell (such as the policy's checksum); a journal that was
         begun with others is refused. Checksums of files of delays are added. The grid itself does not belong
@@ -283,7 +283,8 @@ def code() -> dict[str, str]:
             continue
     root = Path(fabg.__file__).parent
     files = [*root.glob("*.py"), *(p for part in _MEASURING for p in (root / part).rglob("*"))]
-    files = [p for p in files if p.is_file() and p.suffix != ".pyc" and not p.name.startswith("bench_")]
+    reports = {Path(__file__).with_name(f"{name}.py") for name in ("result", "charts", "report")}
+    files = [p for p in files if p.is_file() and p.suffix != ".pyc" and p not in reports]
     digest = hashlib.sha256()
     for base, group in ((root, files), (share_dir(), (share_dir() / "config").rglob("*.yaml"))):
         for path in sorted(group):

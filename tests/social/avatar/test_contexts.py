@@ -5,8 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from fabg.social import gl
-from fabg.social.avatar import Studio
+from fabg.social.avatar import Studio, gl
 from tests.social.conftest import CAMERA, look
 
 SCENE = """

@@ -1,6 +1,6 @@
 """Paint a person's head. Every texel is computed from its place on the reference body, in m.
 
-Axes as in `fabg.social.body_asset`: origin between the eyes, x forward, y left, z up.
+Axes as in `fabg.social.avatar.body_asset`: origin between the eyes, x forward, y left, z up.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.robot.canvas import Image, as_bytes, mix, spread, step
-from fabg.social.body_asset import BodyAsset
-from fabg.social.hand_model import HandModel
-from fabg.social.people import Person
-from fabg.social.poses import HAND_SHAPES
+from fabg.social.avatar.body_asset import BodyAsset
+from fabg.social.avatar.hand_model import HandModel
+from fabg.social.avatar.people import Person
+from fabg.social.avatar.poses import HAND_SHAPES
 
 Layer = NDArray[np.float32]
 
