@@ -93,7 +93,9 @@ def hand_size_px(landmarks_px: NDArray[np.float64]) -> float:
     return float(extent.max())
 
 
-def palm_distance(depth: Depth, landmarks_px: NDArray[np.float64], expected_m: float) -> float | None:
+def palm_distance(
+    depth: Depth, landmarks_px: NDArray[np.float64], expected_m: float, *, deeper_m: float = 0.0
+) -> float | None:
     """Return the depth of the palm's middle behind its skin, m; None when the depth image does not tell.
 
     Parameters
@@ -104,6 +106,8 @@ def palm_distance(depth: Depth, landmarks_px: NDArray[np.float64], expected_m: f
         The joints, shape (21, 2), px.
     expected_m
         The monocular distance; values that are far from it belong to something else.
+    deeper_m
+        The palm's middle lies so much farther behind what is seen than in an open hand.
     """
     height, width = depth.z_m.shape
     outline = landmarks_px[list(PALM)]
@@ -121,7 +125,7 @@ def palm_distance(depth: Depth, landmarks_px: NDArray[np.float64], expected_m: f
         good = values[(values > near) & (values < far)]  # NaN compares as false
     if good.size < max(_MIN_DEPTH_PX, _MIN_DEPTH_PART * values.size):
         return None
-    return float(np.median(good)) + _HALF_PALM_M
+    return float(np.median(good)) + _HALF_PALM_M + deeper_m
 
 
 def owners(

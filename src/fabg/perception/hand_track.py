@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg.errors import InputError
-from fabg.perception.gesture import Debouncer, Shape, ShapeReading, WaveDetector
+from fabg.perception.gesture import INDEX_TIP, Debouncer, Shape, ShapeReading, WaveDetector
+from fabg.perception.hand_finger import (
+    KNUCKLES_BEFORE_PALM_M,
+    aim,
+    aimed_distance,
+    expected_tip,
+    tip_distance,
+    with_tip,
+)
 from fabg.perception.hand_geometry import palm_center, palm_distance, place, towards
 from fabg.perception.hand_landmark import HandReading, Region, region_of_joints
 from fabg.perception.pose import Camera
@@ -27,6 +35,8 @@ _SIDE_MEMORY = 15
 _PRESENCE_SHARE, _LEAST_MEAN_PRESENCE = 0.15, 0.6
 _SIZE_MEMORY = 10
 """Measured distances over which a hand's size is averaged."""
+_AIMED = 0.1
+"""From this aim on the net's belief in a size is that of a finger that points at the camera."""
 
 
 class HandTrack:
@@ -59,8 +69,9 @@ class HandTrack:
         self._right = 0.0
         self._presence = 1.0
         self._images = 0
-        self._size = 1.0
-        self._sizes = 0
+        self._size = _Size()
+        self._aimed_size = _Size()
+        """By what the net errs when the finger points at the camera: more than by the hand's size."""
 
     @property
     def side(self) -> Side:
@@ -111,23 +122,39 @@ class HandTrack:
         """Put the joints into space; return False when there is no place for them before the camera.
 
         A distance that was measured also tells the size of this hand, which then serves its images
-        without one.
+        without one. What `take` was told last decides whether the index finger points at the camera.
         """
         try:
             joints = place(reading, camera)
         except InputError:
             return False
         monocular_m = float(palm_center(joints)[2])
+        cosine = -float(self.index @ towards(camera, reading.region.x, reading.region.y)[:, 2])
+        aimed = aim(cosine, self.probability(Shape.POINT))
+        size = self._aimed_size if aimed > _AIMED else self._size
         measured_m = None
         if depth is not None:
-            measured_m = palm_distance(depth, reading.landmarks_px, monocular_m * self._size)
+            # Size says little of a hand that is seen from its finger's tip; how wide it is says more.
+            ratio = aimed_distance(reading.landmarks_px, camera) / monocular_m
+            measured_m = palm_distance(
+                depth,
+                reading.landmarks_px,
+                monocular_m * self._size.factor * ratio**aimed,
+                deeper_m=aimed * KNUCKLES_BEFORE_PALM_M,
+            )
         if depth is None or measured_m is None:
-            self.joints_m, self.depth_source = joints * self._size, DepthSource.MONOCULAR
+            known = size if size.count else self._size
+            self.joints_m, self.depth_source = joints * known.factor, DepthSource.MONOCULAR
             return True
         ratio = measured_m / monocular_m
-        self._sizes += 1
-        self._size += (ratio - self._size) / min(self._sizes, _SIZE_MEMORY)
+        size.take(ratio)
         self.joints_m, self.depth_source = joints * ratio, depth.source
+        if aimed > 0.0:
+            tip_m = tip_distance(depth, reading.landmarks_px[INDEX_TIP], measured_m, camera)
+            if tip_m is None:
+                tip_m = expected_tip(measured_m, cosine)
+            believed_m = float(self.joints_m[INDEX_TIP, 2])
+            self.joints_m = with_tip(self.joints_m, believed_m + aimed * (tip_m - believed_m))
         return True
 
     def take(self, shape: ShapeReading, region: Region, camera: Camera, share: float) -> None:
@@ -144,6 +171,19 @@ class HandTrack:
     def probability(self, shape: Shape) -> float:
         """Return the smoothed probability of a shape, 0..1."""
         return 0.0 if self.likely is None else float(self.likely[shape])
+
+
+class _Size:
+    """By what factor a hand is larger than the net believes: the mean over its measured distances."""
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self.count = 0
+
+    def take(self, ratio: float) -> None:
+        """Take in a measured distance as a multiple of the monocular one."""
+        self.count += 1
+        self.factor += (ratio - self.factor) / min(self.count, _SIZE_MEMORY)
 
 
 def _blended(old: NDArray[np.float64], new: NDArray[np.float64], share: float) -> NDArray[np.float64]:

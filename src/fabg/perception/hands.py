@@ -141,16 +141,16 @@ class HandTracker:
         if self._should_detect(len(seen)):
             self._detect(image, seen, faces.faces if faces else ())
         self._forget_old()
+        smoothing_s = self._config.smoothing_s
+        share = 1.0 if smoothing_s <= 0.0 else 1.0 - math.exp(-step_s / smoothing_s)
         for track in [track for track in self._tracks if track.id in seen]:
+            track.take(self._shapes.read(seen[track.id]), seen[track.id].region, camera, share)
             if not track.locate(seen[track.id], camera, frame.depth):
                 del seen[track.id]  # a reading without a possible place in space is no hand
         tracks = [track for track in self._tracks if track.id in seen]
         people = {face.id: face for face in faces.faces} if faces else {}
         self._find_owners(tracks, seen, people)
-        hands = (
-            self._understood(track, seen[track.id], people.get(track.owner), camera, step_s)
-            for track in tracks
-        )
+        hands = (self._understood(track, seen[track.id], people.get(track.owner)) for track in tracks)
         return Hands(frame.stamp_s, size, tuple(hands))
 
     # Finding and following -----------------------------------------------------------------------
@@ -269,12 +269,8 @@ class HandTracker:
         for track in tracks:
             track.owner = found.get(track.id, "")
 
-    def _understood(
-        self, track: HandTrack, reading: HandReading, owner: Face | None, camera: Camera, step_s: float
-    ) -> Hand:
+    def _understood(self, track: HandTrack, reading: HandReading, owner: Face | None) -> Hand:
         config, now_s = self._config, self._clock.now_s
-        share = 1.0 if config.smoothing_s <= 0.0 else 1.0 - math.exp(-step_s / config.smoothing_s)
-        track.take(self._shapes.read(reading), reading.region, camera, share)
         shape = max(Shape, key=track.probability)
         gesture = Gesture.NONE
         if track.probability(shape) >= config.min_shape:
