@@ -93,8 +93,8 @@ def make_board(
 
     Print at 100 % (not "fit to page"), then measure: what counts is the print, not the file.
     """
+    from fabg.files import write_text
     from fabg.perception.chessboard import Board
-    from fabg.perception.lens import write_text
 
     write_text(out, _svg(Board.parse(board, square_mm)))
     typer.echo(str(out))

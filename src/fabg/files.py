@@ -20,6 +20,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     ConfigError
         When the place cannot be written.
     """
+    path = path.expanduser()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

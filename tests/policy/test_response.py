@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from fabg import expression
 from fabg.errors import CommandRefused, ConfigError
 from fabg.geometry import rotation_from_ypr
+from fabg.minimum_jerk import minimum_jerk
 from fabg.policy.response import (
     TICK_S,
     ResponseConfig,
     ResponseModel,
     saccade_duration_s,
-    saccade_progress,
 )
 from fabg.robot.gaze import eye_origins, yaw_pitch
 from fabg.robot.model import load_robot
@@ -81,7 +81,7 @@ def test_peak_velocity_lies_within_that_of_people(degrees):
     mean, spread = MAIN_SEQUENCE[degrees]
     share = np.linspace(0, 1, 1001)
     duration = saccade_duration_s(math.radians(degrees), CONFIG)
-    peak = np.diff([saccade_progress(s) for s in share]).max() * 1000 * degrees / duration
+    peak = np.diff([minimum_jerk(s) for s in share]).max() * 1000 * degrees / duration
     assert abs(peak - mean) < 2 * spread
 
 

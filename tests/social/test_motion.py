@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabg.geometry import rotation_from_quaternion
+from fabg.minimum_jerk import minimum_jerk
 from fabg.social.motion import (
     PEAK,
     Blinks,
@@ -16,7 +17,6 @@ from fabg.social.motion import (
     PointMover,
     Sway,
     TurnMover,
-    minimum_jerk,
     reach_duration,
     rows_of,
     saccade_duration,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from fabg.errors import ConfigError, InputError
+from fabg.files import write_text
 from fabg.perception.chessboard import Board, View
 
 LEAST_VIEWS = 4
@@ -148,32 +147,6 @@ def calibrate_mono(views: Sequence[View], board: Board) -> MonoCalibration:
             "is tilted by about 30 degrees to the left, to the right, up and down"
         )
     return MonoCalibration(size, lens, rms, deviation, tilt_deg, tuple(used))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it.
-
-    Raises
-    ------
-    ConfigError
-        When it cannot be written there.
-    """
-    path = path.expanduser()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            os.chmod(scratch, 0o644)
-            os.replace(scratch, path)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ConfigError(
-            f"{str(path)!r} cannot be written ({error.strerror or error}): expected a file in a folder of yours"
-        ) from error
 
 
 def matrix_values(matrix: NDArray[np.float64]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ import yaml
 from numpy.typing import NDArray
 
 from fabg.errors import ConfigError, InputError
+from fabg.files import write_text
 from fabg.perception.chessboard import Board, View
-from fabg.perception.lens import LEAST_VIEWS, Lens, MonoCalibration, calibrate_mono, matrix_values, write_text
+from fabg.perception.lens import LEAST_VIEWS, Lens, MonoCalibration, calibrate_mono, matrix_values
 from fabg.perception.pose import Camera
 
 FORMAT = "fabg stereo calibration 1"

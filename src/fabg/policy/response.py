@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fabg import expression
 from fabg.errors import CommandRefused, ConfigError, check_ranges
+from fabg.minimum_jerk import minimum_jerk
 from fabg.robot.gaze import eye_origins
 from fabg.robot.model import RobotModel, load_robot
 
@@ -126,11 +127,6 @@ class ResponseConfig:
 def saccade_duration_s(size_rad: float, config: ResponseConfig) -> float:
     """Return how long a saccade of `size_rad` takes, s."""
     return config.saccade_base_s + config.saccade_per_rad_s * size_rad
-
-
-def saccade_progress(share: float) -> float:
-    """Return how much of a saccade is done after a share (0..1) of its duration: minimum jerk."""
-    return share * share * share * (10.0 - share * (15.0 - 6.0 * share))
 
 
 class _Follower:
@@ -260,7 +256,7 @@ class ResponseModel:
         follow_s = TICK_S
         if self._duration > 0.0:
             follow_s = self._since - self._duration
-            done = saccade_progress(min(self._since / self._duration, 1.0))
+            done = minimum_jerk(self._since / self._duration)
             self._yaw = self._from[0] + done * (self._to[0] - self._from[0])
             self._pitch = self._from[1] + done * (self._to[1] - self._from[1])
             if follow_s >= 0.0:

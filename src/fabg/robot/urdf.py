@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from fabg.errors import ConfigError, EnvironmentProblem
+from fabg.files import write_text
 from fabg.paths import share_dir
 
 
@@ -45,14 +44,5 @@ def render_urdf(robot_yaml: Path | str | None = None) -> str:
 def write_urdf(path: Path | str, robot_yaml: Path | str | None = None) -> Path:
     """Write the URDF to a file, which appears only when complete; return its path."""
     path = Path(path)
-    text = render_urdf(robot_yaml)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_text(path, render_urdf(robot_yaml))
     return path

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 
+from fabg.minimum_jerk import minimum_jerk
 from fabg.social.stage import TICK_S
 
 Point = tuple[float, float, float]
@@ -28,15 +30,6 @@ PEAK = 1.875
 """Greatest speed of a minimum-jerk movement in units of distance / duration: 15/8, in the middle."""
 
 # Laws ----------------------------------------------------------------------------------------------
-
-
-def minimum_jerk(s: float) -> float:
-    """Return the share of the way done at the share `s` of the time; 0 before and 1 after."""
-    if s <= 0.0:
-        return 0.0
-    if s >= 1.0:
-        return 1.0
-    return s * s * s * (10.0 + s * (6.0 * s - 15.0))
 
 
 def saccade_duration(amplitude_rad: float) -> float:
@@ -66,8 +59,12 @@ def reach_duration(distance_m: float, width_m: float = 0.04) -> float:
 # Movements -----------------------------------------------------------------------------------------
 
 
-class Mover:
-    """One number that goes from goal to goal.
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class _Moving(Generic[T, S]):
+    """Something that goes from goal to goal; a movement that begins before the last is over adds to it.
 
     Attributes
     ----------
@@ -79,63 +76,75 @@ class Mover:
 
     __slots__ = ("_base", "_moves", "end_s", "goal")
 
-    def __init__(self, value: float = 0.0) -> None:
+    def __init__(self, value: T) -> None:
+        self._moves: list[tuple[float, float, S]] = []
         self.goal = self._base = value
         self.end_s = -math.inf
-        self._moves: list[tuple[float, float, float]] = []
 
-    def move(self, t_s: float, to: float, duration_s: float) -> None:
+    @property
+    def moving(self) -> bool:
+        """Whether it still moves, as of the last `value`."""
+        return bool(self._moves)
+
+    def move(self, t_s: float, to: T, duration_s: float) -> None:
         """Begin to move at `t_s`; it ends no sooner than what was begun before, so that nothing overshoots."""
         duration = max(duration_s, self.end_s - t_s, 1e-3)
-        self._moves.append((t_s, 1.0 / duration, to - self.goal))
+        self._moves.append((t_s, 1.0 / duration, self._step(to)))
         self.goal, self.end_s = to, t_s + duration
 
-    def value(self, t_s: float) -> float:
-        """Return the number at `t_s`."""
+    def place(self, at: T) -> None:
+        """Be somewhere at once."""
+        self._moves.clear()
+        self.goal = self._base = at
+        self.end_s = -math.inf
+
+    def value(self, t_s: float) -> T:
+        """Return where it is at `t_s`, which never decreases."""
         if not self._moves:
             return self._base
         if t_s >= self.end_s:
             self._moves.clear()
             self._base = self.goal
             return self._base
+        return self._between(t_s)
+
+    def _step(self, to: T) -> S:
+        """Return what leads from the present goal to another."""
+        raise NotImplementedError
+
+    def _between(self, t_s: float) -> T:
+        """Return where it is while it moves."""
+        raise NotImplementedError
+
+
+class Mover(_Moving[float, float]):
+    """One number that goes from goal to goal."""
+
+    __slots__ = ()
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__(value)
+
+    def _step(self, to: float) -> float:
+        return to - self.goal
+
+    def _between(self, t_s: float) -> float:
         value = self._base
         for start, rate, step in self._moves:
             value += step * minimum_jerk((t_s - start) * rate)
         return value
 
 
-class PointMover:
-    """A point that goes from goal to goal on straight lines; as `Mover`."""
+class PointMover(_Moving[Point, Point]):
+    """A point that goes from goal to goal on straight lines."""
 
-    __slots__ = ("_base", "_moves", "end_s", "goal")
+    __slots__ = ()
 
-    def __init__(self, value: Point) -> None:
-        self.goal: Point = value
-        self._base: Point = value
-        self.end_s = -math.inf
-        self._moves: list[tuple[float, float, Point]] = []
-
-    def move(self, t_s: float, to: Point, duration_s: float) -> None:
-        """Begin to move at `t_s`; it ends no sooner than what was begun before."""
-        duration = max(duration_s, self.end_s - t_s, 1e-3)
+    def _step(self, to: Point) -> Point:
         x, y, z = self.goal
-        self._moves.append((t_s, 1.0 / duration, (to[0] - x, to[1] - y, to[2] - z)))
-        self.goal, self.end_s = to, t_s + duration
+        return to[0] - x, to[1] - y, to[2] - z
 
-    def place(self, at: Point) -> None:
-        """Be somewhere at once."""
-        self._moves.clear()
-        self.goal = self._base = at
-        self.end_s = -math.inf
-
-    def value(self, t_s: float) -> Point:
-        """Return the point at `t_s`."""
-        if not self._moves:
-            return self._base
-        if t_s >= self.end_s:
-            self._moves.clear()
-            self._base = self.goal
-            return self._base
+    def _between(self, t_s: float) -> Point:
         x, y, z = self._base
         for start, rate, (dx, dy, dz) in self._moves:
             share = minimum_jerk((t_s - start) * rate)
@@ -145,42 +154,15 @@ class PointMover:
         return x, y, z
 
 
-class TurnMover:
-    """A rotation that goes from goal to goal, each about one axis; as `Mover`."""
+class TurnMover(_Moving[Quaternion, Quaternion]):
+    """A rotation that goes from goal to goal, each about one axis."""
 
-    __slots__ = ("_base", "_moves", "end_s", "goal")
+    __slots__ = ()
 
-    def __init__(self, value: Quaternion) -> None:
-        self.goal: Quaternion = value
-        self._base: Quaternion = value
-        self.end_s = -math.inf
-        self._moves: list[tuple[float, float, Quaternion]] = []
+    def _step(self, to: Quaternion) -> Quaternion:
+        return to
 
-    @property
-    def moving(self) -> bool:
-        """Whether it still turns, as of the last `value`."""
-        return bool(self._moves)
-
-    def move(self, t_s: float, to: Quaternion, duration_s: float) -> None:
-        """Begin to turn at `t_s`; it ends no sooner than what was begun before."""
-        duration = max(duration_s, self.end_s - t_s, 1e-3)
-        self._moves.append((t_s, 1.0 / duration, to))
-        self.goal, self.end_s = to, t_s + duration
-
-    def place(self, at: Quaternion) -> None:
-        """Be turned at once."""
-        self._moves.clear()
-        self.goal = self._base = at
-        self.end_s = -math.inf
-
-    def value(self, t_s: float) -> Quaternion:
-        """Return the rotation at `t_s`."""
-        if not self._moves:
-            return self._base
-        if t_s >= self.end_s:
-            self._moves.clear()
-            self._base = self.goal
-            return self._base
+    def _between(self, t_s: float) -> Quaternion:
         q = self._base
         for start, rate, to in self._moves:
             q = slerp(q, to, minimum_jerk((t_s - start) * rate))

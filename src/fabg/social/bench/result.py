@@ -73,7 +73,7 @@ def to_json(run: GridRun, *, command: str, metrics: Mapping[str, Metric] = METRI
         "metrics": {name: asdict(metric) for name, metric in metrics.items()},
         "summary": [entry for task in tasks for entry in _summary(scored, task, metrics)],
         "overall": _overall(scored, tasks, metrics) if len(tasks) > 1 else [],
-        "cells": [{**_named(cell), "scores": dict(scores)} for cell, scores in scored],
+        "cells": [{**_named(cell), "scores": _rounded(scores)} for cell, scores in scored],
         "failed": [{**_named(cell), "error": error} for cell, error in run.failed],
         "missing": [_named(cell) for cell in run.missing],
         "notes": _notes(run, grid["seeds"]),
@@ -187,6 +187,11 @@ def _notes(run: GridRun, seeds: Sequence[int]) -> list[str]:
 
 def _named(cell: Cell) -> dict[str, Any]:
     return {"task": cell.task, "method": cell.method, "delay": cell.delay, "seed": cell.seed}
+
+
+def _rounded(scores: Scores) -> dict[str, float | None]:
+    """Return scores to seven digits: more are noise, and a file of half the size."""
+    return {name: None if value is None else float(f"{value:.7g}") for name, value in scores.items()}
 
 
 def _cpu() -> str:
