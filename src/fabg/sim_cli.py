@@ -19,6 +19,13 @@ class Observation(StrEnum):
     RGBD = "rgbd"
 
 
+class Sees(StrEnum):
+    """What the policy is told of the people."""
+
+    FEATURES = "features"
+    PERCEPTION = "perception"
+
+
 class Pace(StrEnum):
     """When the next event comes."""
 
@@ -45,6 +52,12 @@ def play(
     executor: Annotated[
         str, typer.Option("--executor", "-x", help="newest, chunk[:STEPS], ensemble[:M] or offset:N.")
     ] = "newest",
+    obs: Annotated[
+        Sees,
+        typer.Option(
+            help="features: with perception's measured errors; perception: rendered images, really read."
+        ),
+    ] = Sees.FEATURES,
     latency: Annotated[str, typer.Option("--latency", "-l", help=_LATENCY)] = "0",
     seed: Annotated[int, typer.Option(min=0, help="Of people, events and errors.")] = 1,
     events: Annotated[
@@ -65,7 +78,7 @@ def play(
 
     typer.echo(
         run(
-            out, task=task, policy=policy, executor=executor, latency=latency, seed=seed, events=events,
+            out, task=task, policy=policy, executor=executor, obs=obs.value, latency=latency, seed=seed, events=events,
             max_s=seconds, pace=pace.value,
         )
     )  # fmt: skip

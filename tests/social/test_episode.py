@@ -164,3 +164,13 @@ def test_unknown_names_are_told_with_the_known_ones(change, says):
         made = spec(**change)
         make_driver(made.policy, made.executor)
         made.world()
+
+
+@pytest.mark.slow
+def test_the_loop_closes_through_the_real_perception():
+    record = run_episode(spec("tracking", "imitator", "offset:3", 60, events=3, obs="perception"))
+    scores = score(record)
+    assert scores["success"] == 1.0
+    # As far behind the expert as with the errors of perception put in by number, give or take an image or two.
+    by_number = score(run_episode(spec("tracking", "imitator", "offset:3", 60, events=3)))
+    assert scores["response_vs_expert_ms"] == pytest.approx(by_number["response_vs_expert_ms"], abs=120)

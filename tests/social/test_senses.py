@@ -102,8 +102,32 @@ def test_gestures_are_misread_for_their_share_and_told_after_the_hold():
     wrong = np.mean([g != Gesture.POINTING for g in told])
     # One misreading in ten is the true word by chance.
     assert wrong == pytest.approx(0.1 * 9 / 10, abs=0.02)
-    held = observed(replace(perfect_senses(), gesture_hold_s=0.12), 8, hand())
+    held = observed(replace(perfect_senses(), gesture_s=(0.12, 0.0)), 8, hand())
     assert [o.hands[0].gesture != Gesture.NONE for o in held] == [False] * 3 + [True] * 5
+
+
+def test_a_hand_is_found_late_each_time_it_appears_and_told_to_be_held_out_later():
+    senses = Senses(replace(perfect_senses(), hand_found_s=(0.2, 0.0), extended_s=(0.08, 0.0)))
+    senses.reset(np.random.default_rng(0))
+    there = [True] * 10 + [False] * 3 + [True] * 10
+    seen = [
+        senses.observe(SceneState(k * IMAGE_S, (person("p0", *([hand()] if up else [])),))).hands
+        for k, up in enumerate(there)
+    ]
+    once = [False] * 5 + [True] * 5
+    assert [bool(hands) for hands in seen] == [*once, *[False] * 3, *once]
+    assert [hands[0].extended for hands in seen if hands] == [False, False, True, True, True] * 2
+
+
+def test_lateness_has_its_mean_and_spread():
+    config = replace(perfect_senses(), hand_found_s=(0.4, 0.1))
+    first = []
+    for seed in range(300):
+        found = [bool(o.hands) for o in observed(config, 30, hand(), seed=seed)]
+        first.append(found.index(True) * IMAGE_S)
+    # Seen with the next image: half of an image's time later on average.
+    assert np.mean(first) == pytest.approx(0.4 + IMAGE_S / 2, abs=0.02)
+    assert np.std(first) == pytest.approx(0.1, abs=0.015)
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -128,6 +152,7 @@ def _table():
     [
         ({"face_lost": [1.0, 0.1]}, "face_lost"),
         ({"hand_lost": [0.1, 0.0]}, "hand_lost"),
+        ({"gesture_s": [-0.1, 0.0]}, "gesture_s"),
         ({"shape_gain": [1.0] * 51}, "51 values"),
         ({"distance": [float("nan"), 0.0]}, "not finite"),
         ({"smell": 1.0}, "smell"),

@@ -47,12 +47,16 @@ class EpisodeSpec:
         A name or file as for `fabg.social.policies.make_policy`, or "expert".
     executor
         As for `fabg.policy.executors.make_executor`; the expert needs none.
+    obs
+        "features": what perception would publish, with its measured errors; "perception": rendered images, read by
+        the real perception.
     """
 
     task: str
     seed: int
     policy: str
     executor: str = "newest"
+    obs: str = "features"
     latency: Latency = field(default_factory=lambda: Latency.parse(None))
     pace: str = "prompt"
     events: int | None = None
@@ -61,15 +65,19 @@ class EpisodeSpec:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed is {self.seed}: expected 0 to {2**31 - 1}")
+        if self.obs not in ("features", "perception"):
+            raise ConfigError(f"obs is {self.obs!r}: expected features or perception")
 
     def world(self) -> World:
-        """Return the world in which it is played, with an expert beside the robot."""
-        return World(
-            WorldConfig(
-                task=self.task, latency=self.latency, pace=self.pace, events=self.events, max_s=self.max_s,
-                expert=True,
-            )
+        """Return the world in which it is played, with an expert beside the robot. Close it."""
+        config = WorldConfig(
+            task=self.task, latency=self.latency, pace=self.pace, events=self.events, max_s=self.max_s, expert=True
         )  # fmt: skip
+        if self.obs == "features":
+            return World(config)
+        from fabg.social.views import Perceived
+
+        return World(config, sensor=Perceived())
 
 
 class Driver(Protocol):
@@ -187,13 +195,16 @@ def run_episode(spec: EpisodeSpec, each: Callable[[World], None] | None = None) 
     delays = spec.latency.start(np.random.default_rng(np.random.SeedSequence([spec.seed, 1])))
     driver.reset(world, delays)
     log = _Log(world)
-    while not (world.done or world.out_of_time):
-        vector, stamp_s = driver.command(world)
-        age = math.nan if stamp_s is None else world.time_s - stamp_s
-        world.step(vector)
-        log.note(world, age)
-        if each is not None:
-            each(world)
+    try:
+        while not (world.done or world.out_of_time):
+            vector, stamp_s = driver.command(world)
+            age = math.nan if stamp_s is None else world.time_s - stamp_s
+            world.step(vector)
+            log.note(world, age)
+            if each is not None:
+                each(world)
+    finally:
+        world.close()
     return log.record(world, spec)
 
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from fabg.social.views import Perceived
 from fabg.social.world import World, WorldConfig
 
 Array = NDArray[np.float64]
+SETTLED_S = 0.5
+"""A gesture that is not told after this long is misread, not late."""
 _APART_RAD = math.radians(8.0)
 """What is further from the truth than this is something else."""
 
@@ -112,7 +115,7 @@ class Ledger:
         self._directions: dict[str, list[Array]] = defaultdict(list)
         self._lost: dict[str, dict[str, list[bool]]] = {"face": defaultdict(list), "hand": defaultdict(list)}
         self._wrong: dict[str, list[bool]] = defaultdict(list)
-        self._held: dict[str, tuple[Gesture, int]] = {}
+        self._late = Lateness()
 
     def add(self, episode: str, scene: SceneState, seen: Observation) -> None:
         """Compare one image."""
@@ -129,7 +132,8 @@ class Ledger:
 
     def _add_hand(self, name: str, hand: HandState, seen: Observation) -> None:
         found = _nearest(hand.pose[:3, 3], seen.hands)
-        if hand.extended:
+        settled_s = self._late.see(name, hand, found, seen.stamp_s)
+        if self._late.known(name):
             self._lost["hand"][name].append(found is None)
         if not isinstance(found, HandObservation):
             return
@@ -138,16 +142,13 @@ class Ledger:
         series[name].append(np.array(errors))
         if hand.direction is not None and found.direction is not None:
             self._directions[name].append(np.subtract(yaw_pitch(found.direction), yaw_pitch(hand.direction)))
-        last, count = self._held.get(name, (Gesture.NONE, 0))
-        count = count + 1 if hand.gesture == last else 0
-        self._held[name] = hand.gesture, count
-        if hand.extended and hand.gesture is not Gesture.NONE and count * IMAGE_S > 0.3:
+        if hand.extended and hand.gesture is not Gesture.NONE and settled_s > SETTLED_S:
             self._wrong[name].append(found.gesture != hand.gesture)
 
     def errors(self) -> dict[str, Any]:
         """Return the sizes of all errors, as `fabg.social.senses.SensesConfig` names them."""
-        face, hand, ray = (_spreads(series) for series in (self._faces, self._hands, self._directions))
-        pointing = _spreads(self._pointing)
+        face, ray = _spreads(self._faces), _spreads(self._directions)
+        hand, pointing = (_spreads(series, about=(0, 3)) for series in (self._hands, self._pointing))
         palm, tip = (_mean([hand[k], hand[k + 1], pointing[k], pointing[k + 1]]) for k in (1, 4))
         gain, offset, bias, jitter = _shape_errors(self._shapes)
         return {
@@ -170,8 +171,73 @@ class Ledger:
             "face_lost": _share(self._lost["face"]),
             "hand_lost": _share(self._lost["hand"]),
             "gesture_wrong": _share(self._wrong),
-            "gesture_hold_s": 0.12,
+            **self._late.errors(),
         }
+
+
+class _Track:
+    """A hand in view: since when it is there, is held out, and says what it says; and whether that was told."""
+
+    def __init__(self, now: float) -> None:
+        self.last_s = self.begun_s = now
+        self.found_s: float | None = None
+        self.gesture, self.gesture_s, self.gesture_told = Gesture.NONE, now, True
+        self.extended_s: float | None = None
+        self.extended_told = False
+
+
+class Lateness:
+    """How long perception takes to find a hand, to see that it is held out, and what it says."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[str, _Track] = {}
+        self._after: dict[str, list[float]] = {"hand_found_s": [], "extended_s": [], "gesture_s": []}
+
+    def see(self, name: str, hand: HandState, found: Any, now: float) -> float:
+        """Take one image of a hand; return for how long it has said what it says, s."""
+        track = self._tracks.get(name)
+        if track is None or now - track.last_s > 1.5 * IMAGE_S:
+            track = self._tracks[name] = _Track(now)
+        track.last_s = now
+        if hand.gesture != track.gesture:
+            track.gesture, track.gesture_s, track.gesture_told = (
+                hand.gesture,
+                now,
+                hand.gesture is Gesture.NONE,
+            )
+        if not hand.extended:
+            track.extended_s, track.extended_told = None, False
+        elif track.extended_s is None:
+            track.extended_s = now
+        if isinstance(found, HandObservation):
+            self._note(track, found, now)
+        return now - track.gesture_s
+
+    def known(self, name: str) -> bool:
+        """Whether a hand in view has been found at least once."""
+        return self._tracks[name].found_s is not None
+
+    def _note(self, track: _Track, found: HandObservation, now: float) -> None:
+        if track.found_s is None:
+            track.found_s = now
+            self._after["hand_found_s"].append(now - track.begun_s)
+        if track.extended_s is not None and not track.extended_told and found.extended:
+            track.extended_told = True
+            self._after["extended_s"].append(now - max(track.extended_s, track.found_s))
+        if not track.gesture_told and found.gesture == track.gesture:
+            track.gesture_told = True
+            self._after["gesture_s"].append(now - max(track.gesture_s, track.found_s))
+
+    def errors(self) -> dict[str, list[float]]:
+        """Return (mean, spread) of each, robustly: the median, and the scaled median deviation from it."""
+        result = {}
+        for name, values in self._after.items():
+            middle = float(np.median(values))
+            result[name] = [
+                _rounded(middle),
+                _rounded(1.4826 * float(np.median(np.abs(np.array(values) - middle)))),
+            ]
+        return result
 
 
 def _nearest(point: Array, seen: Any) -> Any:
@@ -201,12 +267,16 @@ def _face_error(person: PersonState, found: PersonObservation) -> Array:
     return np.array([*_place_error(person.position_m, found.position_m), *head, *gaze])
 
 
-def _spreads(series: dict[str, list[Array]]) -> list[list[float]]:
-    """Return for each column [spread of the series' means, spread about the mean of each series], robustly."""
+def _spreads(series: dict[str, list[Array]], about: Sequence[int] = ()) -> list[list[float]]:
+    """Return for each column [spread of the series' means, spread about the mean of each series], robustly.
+
+    The means are taken about 0; about their own middle in the columns `about`, whose middle is told apart.
+    """
     long = _long(series)
     means: Array = np.array([np.nanmedian(rows, axis=0) for rows in long])
     within: Array = np.concatenate([rows - np.nanmedian(rows, axis=0) for rows in long])
-    between = means - np.nanmedian(means, axis=0)
+    between = means.copy()
+    between[:, list(about)] -= np.nanmedian(means[:, list(about)], axis=0)
     # Median of absolute values: a misread image in a hundred is no spread.
     return [
         [_rounded(1.4826 * float(np.nanmedian(np.abs(spread[:, k])))) for spread in (between, within)]

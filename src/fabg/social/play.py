@@ -45,6 +45,7 @@ def play(
     task: str,
     policy: str,
     executor: str = "newest",
+    obs: str = "features",
     latency: object = "0",
     seed: int = 1,
     events: int | None = None,
@@ -58,7 +59,7 @@ def play(
     ----------
     out
         Folder, new or empty; ``runs/<stamp>`` by default. It appears when all is written.
-    task, policy, executor, seed, events, max_s, pace
+    task, policy, executor, obs, seed, events, max_s, pace
         As in `fabg.social.episode.EpisodeSpec`.
     latency
         As for `fabg.social.delays.Latency.parse`.
@@ -71,12 +72,12 @@ def play(
         For a name or value that is not accepted, or an `out` that is not empty.
     """
     spec = EpisodeSpec(
-        task=task, seed=seed, policy=policy, executor=executor, latency=Latency.parse(latency), pace=pace,
+        task=task, seed=seed, policy=policy, executor=executor, obs=obs, latency=Latency.parse(latency), pace=pace,
         events=events, max_s=max_s,
     )  # fmt: skip
     facts = {"policy": policy, "delay": _delay(spec.latency), "seed": str(seed)}
     if policy != EXPERT:
-        facts = {"policy": policy, "executor": executor, **facts}
+        facts = {"policy": policy, "executor": executor, "sees": obs, **facts}
     columns = (
         TextColumn("filming"),
         BarColumn(),
@@ -101,7 +102,7 @@ def play(
             record = run_episode(spec, each)
         result = {
             "task": task, "policy": policy, "executor": None if policy == EXPERT else executor,
-            "latency": str(spec.latency), "seed": seed, "pace": pace, "seconds": record.duration_s,
+            "obs": obs, "latency": str(spec.latency), "seed": seed, "pace": pace, "seconds": record.duration_s,
             "scores": score(record), **page.provenance(("numpy", "mujoco", "moderngl")),
         }  # fmt: skip
         write_json(result, folder.partial / "scores.json")

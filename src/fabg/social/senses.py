@@ -27,6 +27,7 @@ from fabg.errors import ConfigError
 from fabg.geometry import rotation_from_ypr
 from fabg.perception.types import Gesture
 from fabg.policy.base import HandObservation, Observation, PersonObservation
+from fabg.social.lapses import Errors, HandErrors
 from fabg.social.stage import CAMERA_M, FACING_ROBOT, HandState, PersonState, SceneState
 
 IMAGE_S = 0.04
@@ -41,7 +42,6 @@ MEASURED_LATENCY: Mapping[str, str | float] = {
 """Delays of this suite's own graph on two cores, ms, as for `fabg.social.delays.Latency.parse`."""
 
 Array = NDArray[np.float64]
-_BLOCK = 128
 _PERSON = 8 + expression.N_SHAPES  # distance, bearing (2), head (3), gaze (2), shapes
 _HAND = 8  # palm: distance, bearing (2); finger tip: the same; direction (2)
 
@@ -75,8 +75,10 @@ class SensesConfig:
         Time over which jitter fades.
     face_lost, hand_lost, gesture_wrong
         (share of the time, mean duration in s).
-    gesture_hold_s
-        A gesture is told when it has been seen this long.
+    hand_found_s
+        From the appearance of a hand until it is found, drawn each time: (mean, spread) in s.
+    extended_s, gesture_s
+        From a hand being held out, or saying something, until that is told: the same.
     """
 
     distance: tuple[float, float]
@@ -98,7 +100,9 @@ class SensesConfig:
     face_lost: tuple[float, float]
     hand_lost: tuple[float, float]
     gesture_wrong: tuple[float, float]
-    gesture_hold_s: float
+    hand_found_s: tuple[float, float]
+    extended_s: tuple[float, float]
+    gesture_s: tuple[float, float]
 
     def __post_init__(self) -> None:
         for name in ("shape_gain", "shape_offset", "shape_bias", "shape_jitter"):
@@ -112,6 +116,9 @@ class SensesConfig:
                 raise ConfigError(
                     f"{name} is {(share, mean_s)}: expected a share from 0, below 1, and a positive duration in s"
                 )
+        for name in ("hand_found_s", "extended_s", "gesture_s"):
+            if not min(getattr(self, name)) >= 0.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}: expected two numbers, 0 or more")
         numbers = np.concatenate([np.ravel(value) for value in vars(self).values()])
         if not np.isfinite(numbers).all():
             raise ConfigError("a size of the senses' errors is not finite: expected numbers")
@@ -125,7 +132,8 @@ def perfect_senses() -> SensesConfig:
         shape_gain=(1.0,) * n, shape_offset=(0.0,) * n, shape_bias=(0.0,) * n, shape_jitter=(0.0,) * n,
         hand_distance=nowhere, tip_distance=nowhere, pointing_distance=nowhere, pointing_tip_distance=nowhere,
         hand_bearing_rad=none, tip_bearing_rad=none, direction_rad=none, correlation_s=0.1,
-        face_lost=(0.0, 1.0), hand_lost=(0.0, 1.0), gesture_wrong=(0.0, 1.0), gesture_hold_s=0.0,
+        face_lost=(0.0, 1.0), hand_lost=(0.0, 1.0), gesture_wrong=(0.0, 1.0), hand_found_s=none,
+        extended_s=none, gesture_s=none,
     )  # fmt: skip
 
 
@@ -208,18 +216,20 @@ class Senses:
     def reset(self, rng: np.random.Generator) -> None:
         """Forget everybody; the errors to come are drawn from `rng`."""
         self._rng = rng
-        self._people: dict[str, _Errors] = {}
-        self._hands: dict[tuple[str, int], _HandErrors] = {}
+        self._people: dict[str, Errors] = {}
+        self._hands: dict[tuple[str, int], HandErrors] = {}
+        self._image = 0
 
     def observe(self, scene: SceneState) -> Observation:
         """Return what is seen in the next image; the joints are left to the caller."""
         people: list[PersonObservation] = []
         hands: list[HandObservation] = []
+        self._image += 1
         for person in scene.people:
             errors = self._people.get(person.id)
             if errors is None:
                 bias = self._person_bias * self._rng.standard_normal(_PERSON) + self._person_offset
-                errors = _Errors(self._rng, self._keep, self._person_jitter, bias, self.config.face_lost)
+                errors = Errors(self._rng, self._keep, self._person_jitter, bias, self.config.face_lost)
                 self._people[person.id] = errors
             error = errors.step(self._image_s)
             if not errors.lost:
@@ -228,15 +238,23 @@ class Senses:
                 key = (person.id, int(hand.side))
                 hand_errors = self._hands.get(key)
                 if hand_errors is None:
-                    hand_errors = _HandErrors(self._rng, self._keep, self._unit, self.config)
+                    c = self.config
+                    hand_errors = HandErrors(
+                        self._rng, self._keep, self._unit, lost=c.hand_lost, wrong=c.gesture_wrong,
+                        found_s=c.hand_found_s, extended_s=c.extended_s, gesture_s=c.gesture_s,
+                    )  # fmt: skip
                     self._hands[key] = hand_errors
+                if hand_errors.image != self._image - 1:
+                    hand_errors.appear()
+                hand_errors.image = self._image
                 jitter = hand_errors.step(self._image_s)
-                gesture = hand_errors.read(hand.gesture, self._image_s)
-                if not hand_errors.lost:
+                if hand_errors.find(self._image_s) and not hand_errors.lost:
+                    gesture = hand_errors.read(hand.gesture, self._image_s)
+                    extended = hand_errors.extended.tell(hand.extended, self._image_s)
                     pointing = hand.gesture is Gesture.POINTING
                     mean, bias, spread = self._pointing_sizes if pointing else self._hand_sizes
                     error = mean + bias * hand_errors.own + spread * jitter
-                    hands.append(self._hand(person.id, hand, gesture, error))
+                    hands.append(self._hand(person.id, hand, gesture, extended, error))
         return Observation(scene.time_s, tuple(people), tuple(hands))
 
     def close(self) -> None:
@@ -255,15 +273,15 @@ class Senses:
         np.minimum(shapes, 1.0, out=shapes)
         return PersonObservation(person.id, shapes, position, rotation, 1.0, gaze)
 
-    def _hand(self, person_id: str, hand: HandState, gesture: Gesture, error: Array) -> HandObservation:
+    def _hand(
+        self, person_id: str, hand: HandState, gesture: Gesture, extended: bool, error: Array
+    ) -> HandObservation:
         e = error.tolist()
         position = _seen_at(hand.pose[:3, 3], e[0], e[1], e[2])
         tip = _seen_at(hand.tip_m, e[3], e[4], e[5])
         direction = None if hand.direction is None else _turned(hand.direction, e[6], e[7])
         name = f"{person_id}-{'right' if hand.side == 2 else 'left'}"
-        return HandObservation(
-            name, person_id, hand.side, position, tip, gesture, 1.0, hand.extended, direction
-        )
+        return HandObservation(name, person_id, hand.side, position, tip, gesture, 1.0, extended, direction)
 
 
 def _hand_sizes(
@@ -276,80 +294,6 @@ def _hand_sizes(
         np.array([palm[1], across[0], across[0], tip[1], tip_across[0], tip_across[0], ray[0], ray[0]]),
         np.array([palm[2], across[1], across[1], tip[2], tip_across[1], tip_across[1], ray[1], ray[1]]),
     )
-
-
-class _Errors:
-    """Errors of one face or hand: bias + jitter, and whether it is lost."""
-
-    def __init__(
-        self,
-        rng: np.random.Generator,
-        keep: float,
-        jitter: Array,
-        bias: Array,
-        lost: tuple[float, float],
-    ) -> None:
-        self._rng, self._keep, self._bias = rng, keep, bias
-        self._state = jitter * rng.standard_normal(len(jitter))
-        self._fresh = jitter * math.sqrt(1.0 - keep * keep)
-        self._block: Array = np.empty((0, len(jitter)))
-        self._at = 0
-        self._lost = lost
-        self.lost = False
-        self._left_s = 0.0
-        if lost[0] > 0.0:
-            self.lost = rng.random() < lost[0]
-            self._left_s = self._span(lost, self.lost)
-
-    def _span(self, share_mean: tuple[float, float], on: bool) -> float:
-        """Draw how long a state lasts, s: exponential, so that it is on for its share of the time."""
-        share, mean_s = share_mean
-        return float(self._rng.exponential(mean_s if on else mean_s * (1.0 - share) / share))
-
-    def step(self, dt_s: float) -> Array:
-        """Go on to the next image; return the errors in it."""
-        if self._at == len(self._block):
-            self._block = self._rng.standard_normal((_BLOCK, len(self._fresh))) * self._fresh
-            self._at = 0
-        self._state = self._state * self._keep + self._block[self._at]
-        self._at += 1
-        if self._lost[0] > 0.0:
-            self._left_s -= dt_s
-            if self._left_s <= 0.0:
-                self.lost = not self.lost
-                self._left_s += self._span(self._lost, self.lost)
-        return self._bias + self._state
-
-
-class _HandErrors(_Errors):
-    """Those of a hand: also misread gestures, and the time until one is told."""
-
-    def __init__(self, rng: np.random.Generator, keep: float, unit: Array, config: SensesConfig) -> None:
-        self.own = rng.standard_normal(len(unit))
-        """What is always wrong with it, in spreads."""
-        super().__init__(rng, keep, unit, np.zeros(len(unit)), config.hand_lost)
-        self._wrong_share = config.gesture_wrong
-        self._hold_s = config.gesture_hold_s
-        self._wrong: Gesture | None = None
-        self._wrong_left_s = (
-            self._span(config.gesture_wrong, False) if config.gesture_wrong[0] > 0 else math.inf
-        )
-        self._seen, self._seen_s, self._told = Gesture.NONE, 0.0, Gesture.NONE
-
-    def read(self, gesture: Gesture, dt_s: float) -> Gesture:
-        """Return what is told of a hand that says `gesture`."""
-        self._wrong_left_s -= dt_s
-        if self._wrong_left_s <= 0.0:
-            self._wrong = None if self._wrong is not None else Gesture(int(self._rng.integers(len(Gesture))))
-            self._wrong_left_s += self._span(self._wrong_share, self._wrong is not None)
-        now = gesture if self._wrong is None else self._wrong
-        if now is not self._seen:
-            self._seen, self._seen_s = now, 0.0
-        else:
-            self._seen_s += dt_s
-        if self._seen_s >= self._hold_s:
-            self._told = self._seen
-        return self._told
 
 
 def _seen_at(point: Array, distance: float, yaw: float, pitch: float) -> Array:
