@@ -133,7 +133,7 @@ class Ledger:
     def _add_hand(self, name: str, hand: HandState, seen: Observation) -> None:
         found = _nearest(hand.pose[:3, 3], seen.hands)
         settled_s = self._late.see(name, hand, found, seen.stamp_s)
-        if self._late.known(name):
+        if hand.extended and self._late.known(name):
             self._lost["hand"][name].append(found is None)
         if not isinstance(found, HandObservation):
             return
