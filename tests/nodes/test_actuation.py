@@ -125,8 +125,13 @@ def test_commands_flow_and_a_lost_source_is_held_then_neutral(probe, start):
     )
     assert origin <= received <= finished < origin + 1.0
 
-    wait_until(lambda: diagnostics and diagnostics[-1].status[0].level == b"\0", "healthy diagnostics")
-    assert {v.key for v in diagnostics[-1].status[0].values} >= {"rate_hz", "age_ms_p95", "work_ms_p95"}
+    def healthy():
+        # A report in whose window nothing was obeyed knows no ages: the machine may be busy.
+        told = {"rate_hz", "age_ms_p95", "work_ms_p95"}
+        status = diagnostics[-1].status[0] if diagnostics else None
+        return status is not None and status.level == b"\0" and {v.key for v in status.values} >= told
+
+    wait_until(healthy, "healthy diagnostics with rate, ages and work")
 
     robot.status.clear()
     robot.policy = None

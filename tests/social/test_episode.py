@@ -171,6 +171,6 @@ def test_the_loop_closes_through_the_real_perception():
     record = run_episode(spec("tracking", "imitator", "offset:3", 60, events=3, obs="perception"))
     scores = score(record)
     assert scores["success"] == 1.0
-    # As far behind the expert as with the errors of perception put in by number, give or take an image or two.
+    # Late by the delays and by what perception needs to find a hand; still within a blink of what is put in by number.
     by_number = score(run_episode(spec("tracking", "imitator", "offset:3", 60, events=3)))
-    assert scores["response_vs_expert_ms"] == pytest.approx(by_number["response_vs_expert_ms"], abs=120)
+    assert scores["response_vs_expert_ms"] == pytest.approx(by_number["response_vs_expert_ms"], abs=250)
