@@ -44,7 +44,7 @@ _LATENCY = (
 def play(
     task: Annotated[str, typer.Option("--task", "-t", help=_TASK)],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the video; runs/<stamp> by default.")
+        Path | None, typer.Option("--out", "-o", help="Folder of the film; runs/<stamp> by default.")
     ] = None,
     policy: Annotated[
         str, typer.Option("--policy", "-p", help="expert, imitator, mirror, idle, still, or a Python file.")
@@ -70,7 +70,7 @@ def play(
 ) -> None:
     """Play a task, and film it: the partner, the robot, and what goes on as curves.
 
-    Writes play.mp4, a still picture and scores.json. The last line printed is the video's path.
+    Writes play.mp4 and scores.json. The last line printed is the film's path.
 
         fabg sim play --task tracking --policy imitator --latency 140 --executor offset:7
     """

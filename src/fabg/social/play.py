@@ -1,4 +1,4 @@
-"""Play one episode and keep it: a film, a picture, and its scores."""
+"""Play one episode and keep it: a film, and its scores."""
 
 from __future__ import annotations
 
