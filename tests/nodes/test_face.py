@@ -51,8 +51,8 @@ class Camera:
 
     def send(self, message: Image | None = None) -> None:
         message = message or self._message
-        message.header.stamp = Time(sec=self.start_s, nanosec=next(self._count) * 40_000_000 % 10**9)
-        message.header.stamp.sec += len(self.sent) // 25
+        seconds, nanoseconds = divmod(next(self._count) * 40_000_000, 10**9)
+        message.header.stamp = Time(sec=self.start_s + seconds, nanosec=nanoseconds)
         self.sent.append((message.header.stamp.sec, message.header.stamp.nanosec))
         self._publisher.publish(message)
 
