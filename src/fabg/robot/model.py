@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fabg.errors import ConfigError
+from fabg.errors import CommandRefused, ConfigError
 from fabg.robot.table import config_file, read_yaml
 
 GROUPS = ("neck", "eyes", "face")
@@ -106,6 +106,24 @@ class RobotModel:
             return self.joints[self.index[name]]
         except KeyError:
             raise KeyError(f"no joint {name!r}: expected one of {', '.join(self.names)}") from None
+
+    def checked(self, values: ArrayLike, what: str) -> NDArray[np.float64]:
+        """Return one number for each joint as fresh float64; `what` is how a message calls them.
+
+        Raises
+        ------
+        CommandRefused
+            When their number is wrong, or one is NaN or infinite.
+        """
+        checked = np.array(values, dtype=np.float64)
+        if checked.shape != (len(self.joints),):
+            raise CommandRefused(f"{what} has shape {checked.shape}: expected {(len(self.joints),)}")
+        if not math.isfinite(sum(checked.tolist())):  # the quick look
+            bad = np.flatnonzero(~np.isfinite(checked))
+            if bad.size:
+                name, value = self.names[bad[0]], checked[bad[0]]
+                raise CommandRefused(f"{what}: {name} is {value}: expected a number")
+        return checked
 
     def _column(self, attribute: str) -> NDArray[np.float64]:
         column = np.array([getattr(j, attribute) for j in self.joints], dtype=np.float64)

@@ -115,7 +115,7 @@ class SafetyLimiter:
             When a value is not finite, or lies outside the limits by more than the tolerance: a
             servo that reads so needs a look before it is driven.
         """
-        start = self._checked(measured, "measured pose")
+        start = self.robot.checked(measured, "measured pose")
         clipped = np.clip(start, self._lower, self._upper)
         outside = np.abs(start - clipped) > self.config.start_tolerance_rad
         if outside.any():
@@ -150,7 +150,7 @@ class SafetyLimiter:
         CommandRefused
             When the target has not 25 finite numbers or `dt_s` is not positive; the state is kept.
         """
-        wanted = self._checked(target, "target")
+        wanted = self.robot.checked(target, "target")
         dt_s = self._checked_dt(dt_s)
         clipped = self._within(wanted)
         self._excess = wanted - clipped
@@ -193,17 +193,6 @@ class SafetyLimiter:
     def _within(self, position: Array) -> Array:
         """Clip to the position limits; np.clip takes three times as long."""
         return np.minimum(np.maximum(position, self._lower), self._upper)
-
-    def _checked(self, values: ArrayLike, what: str) -> Array:
-        checked = np.array(values, dtype=np.float64)
-        if checked.shape != self._lower.shape:
-            raise CommandRefused(f"{what} has shape {checked.shape}: expected {self._lower.shape}")
-        if not math.isfinite(sum(checked.tolist())):  # the quick look
-            bad = np.flatnonzero(~np.isfinite(checked))
-            if bad.size:
-                name, value = self.robot.names[bad[0]], checked[bad[0]]
-                raise CommandRefused(f"{what}: {name} is {value}: expected a number")
-        return checked
 
     def _checked_dt(self, dt_s: float) -> float:
         if not (math.isfinite(dt_s) and dt_s > 0.0):

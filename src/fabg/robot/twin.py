@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fabg.errors import CommandRefused, EnvironmentProblem, UsageError
+from fabg.errors import EnvironmentProblem, UsageError
 from fabg.robot.face_shapes import FaceShapes
 from fabg.robot.head_asset import load_head
 from fabg.robot.links import load_links
@@ -169,15 +169,7 @@ class Twin:
         return poses
 
     def _checked(self, positions: ArrayLike) -> Vector:
-        vector = np.array(positions, dtype=np.float64)
-        if vector.shape != self.robot.neutral.shape:
-            expected = self.robot.neutral.shape
-            raise CommandRefused(f"joint command has shape {vector.shape}: expected {expected}")
-        bad = np.flatnonzero(~np.isfinite(vector))
-        if bad.size:
-            first = int(bad[0])
-            name = self.robot.names[first]
-            raise CommandRefused(f"joint command: {name} is {vector[first]}: expected a number")
+        vector = self.robot.checked(positions, "joint command")
         return np.clip(vector, self.robot.lower, self.robot.upper)
 
     # -- the face -------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from fabg import expression
 from fabg.errors import ConfigError
 from fabg.policy.base import Chunk, Policy
 from fabg.policy.executors import Executor, Move, make_executor
-from fabg.social.answers import candidates
+from fabg.social.answers import LOOK_RAD, candidates
 from fabg.social.delays import DelayLine, Latency, LatencyRun
 from fabg.social.policies import EXPERT, make_policy
 from fabg.social.record import EpisodeRecord, EventResult
@@ -29,7 +29,7 @@ from fabg.social.world import World, WorldConfig
 
 _ON_TIME_S = 1e-9  # sums of ticks and delays are rounded
 
-ON_TARGET_RAD = math.radians(3.0)
+ON_TARGET_RAD = LOOK_RAD
 """A gaze nearer to a point than this meets it."""
 
 

@@ -14,6 +14,7 @@ Times are in s and never decrease from one call to the next.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -63,7 +64,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
-class _Moving(Generic[T, S]):
+class _Moving(ABC, Generic[T, S]):
     """Something that goes from goal to goal; a movement that begins before the last is over adds to it.
 
     Attributes
@@ -108,13 +109,13 @@ class _Moving(Generic[T, S]):
             return self._base
         return self._between(t_s)
 
+    @abstractmethod
     def _step(self, to: T) -> S:
         """Return what leads from the present goal to another."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _between(self, t_s: float) -> T:
         """Return where it is while it moves."""
-        raise NotImplementedError
 
 
 class Mover(_Moving[float, float]):

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fabg.errors import CommandRefused, ConfigError, UsageError, check_ranges
+from fabg.errors import ConfigError, UsageError, check_ranges
 from fabg.robot.mjcf import SERVO_BANDWIDTH_RAD_S, TIMESTEP_S
 from fabg.robot.model import GROUPS, RobotModel, load_robot
 
@@ -221,14 +221,7 @@ class ServoModel:
         self._joint = np.minimum(np.maximum(joint, self._lower), self._upper)
 
     def _checked(self, positions: ArrayLike) -> Vector:
-        vector = np.array(positions, dtype=np.float64)
-        if vector.shape != self._lower.shape:
-            raise CommandRefused(f"servo command has shape {vector.shape}: expected {self._lower.shape}")
-        if not math.isfinite(sum(vector.tolist())):  # the quick look
-            bad = np.flatnonzero(~np.isfinite(vector))
-            if bad.size:
-                name, value = self.robot.names[bad[0]], vector[bad[0]]
-                raise CommandRefused(f"servo command: {name} is {value}: expected a number")
+        vector = self.robot.checked(positions, "servo command")
         return np.minimum(np.maximum(vector, self._lower), self._upper)
 
 

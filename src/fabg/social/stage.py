@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from fabg.geometry import Matrix, rotation_from_ypr
 from fabg.perception.types import Gesture, Side
+from fabg.policy import response
 
-TICK_S = 0.02
+TICK_S = response.TICK_S
 """One step of simulated time, s: the control period."""
 
 CAMERA_M = (0.10, 0.0, 0.12)
