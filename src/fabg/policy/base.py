@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fabg import expression
-from fabg.errors import CommandRefused
+from fabg.errors import CommandRefused, InputError
 from fabg.perception.types import Gesture, Side
 
 
@@ -75,6 +75,45 @@ class HandObservation:
     direction: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class StereoImages:
+    """What two cameras beside each other see, and how far it is from the left one.
+
+    Attributes
+    ----------
+    left, right
+        RGB, uint8, shape (height, width, 3).
+    depth
+        Distance along the optical axis of the left camera, m, float32, shape (height, width); 0 where unknown.
+
+    Raises
+    ------
+    InputError
+        When shapes or types are others, or do not fit each other.
+    """
+
+    left: NDArray[np.uint8]
+    right: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name in ("left", "right"):
+            image = getattr(self, name)
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise InputError(
+                    f"{name} is {image.dtype} of shape {image.shape}: expected uint8 of shape (height, width, 3)"
+                )
+        if self.right.shape != self.left.shape:
+            raise InputError(
+                f"right has shape {self.right.shape}, left {self.left.shape}: expected images of one size"
+            )
+        if self.depth.dtype != np.float32 or self.depth.shape != self.left.shape[:2]:
+            raise InputError(
+                f"depth is {self.depth.dtype} of shape {self.depth.shape}: expected float32 of shape "
+                f"{self.left.shape[:2]}, as the left image"
+            )
+
+
 @dataclass(frozen=True)
 class Observation:
     """Everything known at `stamp_s` (s, the capture time of the newest image)."""
@@ -84,6 +123,8 @@ class Observation:
     hands: tuple[HandObservation, ...] = ()
     joint_positions: NDArray[np.float64] | None = field(default=None)
     """Measured joint angles, rad, shape (25,), or None when the robot has not reported yet."""
+    images: StereoImages | None = None
+    """The images themselves, for policies that look at them; None where perception has done so."""
 
 
 @dataclass(frozen=True)
@@ -137,3 +178,19 @@ class Policy(Protocol):
 
     def predict(self, observation: Observation) -> Chunk | None:
         """Return what to do from ``observation.stamp_s`` on, or None when there is nothing to do."""
+
+
+@runtime_checkable
+class PrefixPolicy(Policy, Protocol):
+    """A policy that goes on from what is fixed already: see `fabg.policy.prefix`."""
+
+    def predict_after(self, observation: Observation, committed: Chunk | None) -> Chunk | None:
+        """Return what to do from ``observation.stamp_s`` on, beginning with what is `committed`.
+
+        Parameters
+        ----------
+        observation
+            As for `predict`.
+        committed
+            From ``observation.stamp_s`` on; None when nothing is fixed.
+        """

@@ -1,11 +1,8 @@
 """What to send now: how chunks become commands.
 
-A chunk arrives late: its first vector was meant for the time of the image. An executor says when to query
-the policy, takes the chunks that arrive, and chooses a command at each control step. The ones here are the
-common ways, as published; none of them looks at the age of a chunk. One that does finds all it needs in
-`Chunk.t0_s` and `Chunk.dt_s`.
-
-No clock, no threads: the caller says what time it is, on the clock of the observations' stamps.
+A chunk arrives late: its first vector was meant for the time of the image. The executors here are the common
+ways to go about that, as published; none of them looks at the age of a chunk. Those of `fabg.policy.adaptive`
+and `fabg.policy.prefix` do. What they have in common stands in `fabg.policy.moves`.
 """
 
 from __future__ import annotations
@@ -13,66 +10,33 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fabg import expression
 from fabg.errors import ConfigError
+from fabg.policy.adaptive import Adaptive, AdaptiveEnsemble
 from fabg.policy.base import Chunk
+from fabg.policy.moves import NO_CHUNK, USED_UP, Anticipating, Committing, Executor, Hold, Move
+from fabg.policy.prefix import PrefixChunks
+
+__all__ = [
+    "EXECUTORS",
+    "FORMS",
+    "Anticipating",
+    "Committing",
+    "Executor",
+    "FixedOffset",
+    "Hold",
+    "Move",
+    "Newest",
+    "OpenLoopChunk",
+    "TemporalEnsembling",
+    "make_executor",
+]
 
 _ON_TIME = 1e-3  # share of a step: sums of steps are rounded, and seconds since 1970 to 0.2 us
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Move:
-    """Send this.
-
-    Attributes
-    ----------
-    vector
-        Expression vector, (61,); it may be part of a chunk, so it must not be written to.
-    stamp_s
-        Stamp of the newest observation behind it, s.
-    index
-        Which vector of that observation's chunk it is; of an ensemble, the one that the newest chunk gave.
-    """
-
-    vector: expression.Vector
-    stamp_s: float
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Send nothing: stay as commanded last. `reason` is for people."""
-
-    reason: str
-
-
-class Executor(Protocol):
-    """A way to execute chunks.
-
-    At each control step, `wants` is asked first, then what has arrived is given to `offer`, then `command`
-    is asked. Time must not run backwards between `reset` and `reset`.
-    """
-
-    name: str
-    """The text from which `make_executor` makes the same."""
-
-    def reset(self) -> None:
-        """Forget all chunks."""
-
-    def wants(self, now_s: float) -> bool:
-        """Tell whether to query the policy now; True counts as a query sent off."""
-
-    def offer(self, chunk: Chunk, now_s: float) -> None:
-        """Take a chunk that has arrived; one that is older than the newest is ignored."""
-
-    def command(self, now_s: float) -> Move | Hold:
-        """Return what to send now."""
 
 
 class FixedOffset:
@@ -97,7 +61,7 @@ class FixedOffset:
     def reset(self) -> None:
         """Forget the chunk."""
         self._chunk: Chunk | None = None
-        self._answer: Move | Hold = _NO_CHUNK
+        self._answer: Move | Hold = NO_CHUNK
 
     def wants(self, now_s: float) -> bool:
         """Tell to query, always."""
@@ -185,10 +149,10 @@ class OpenLoopChunk:
     def command(self, now_s: float) -> Move | Hold:
         """Return the next vector of the chunk."""
         if self._chunk is None:
-            return _NO_CHUNK
+            return NO_CHUNK
         index = self._playing(now_s)
         if index is None:
-            return _USED_UP
+            return USED_UP
         return Move(self._chunk.values[index], self._chunk.t0_s, index)
 
     def _playing(self, now_s: float) -> int | None:
@@ -246,7 +210,7 @@ class TemporalEnsembling:
     def command(self, now_s: float) -> Move | Hold:
         """Return the weighted mean for this step."""
         if not self._chunks:
-            return _NO_CHUNK
+            return NO_CHUNK
         rows: list[expression.Vector] = []
         for arrived_s, chunk in self._chunks:
             index = _steps_since(arrived_s, now_s, chunk.dt_s)
@@ -256,7 +220,7 @@ class TemporalEnsembling:
         while len(self._chunks) > 1 and _over(*self._chunks[0], now_s):
             self._chunks.popleft()
         if not rows:
-            return _USED_UP
+            return USED_UP
         vector = self._weights_for(len(rows)) @ np.concatenate(rows).reshape(-1, expression.SIZE)
         return Move(vector, stamp_s, newest_index)
 
@@ -274,10 +238,15 @@ EXECUTORS: Mapping[str, Callable[[str], Executor]] = {
     "chunk": lambda text: OpenLoopChunk(_integer("chunk", text) if text else None),
     "ensemble": lambda text: TemporalEnsembling(_number("ensemble", text)) if text else TemporalEnsembling(),
     "offset": lambda text: FixedOffset(_integer("offset", text)),
+    "adaptive": lambda text: _plain(Adaptive, "adaptive", text),
+    "adaptive_ensemble": lambda text: (
+        AdaptiveEnsemble(_number("adaptive_ensemble", text)) if text else AdaptiveEnsemble()
+    ),
+    "prefix": lambda text: PrefixChunks(_integer("prefix", text)) if text else PrefixChunks(),
 }
 """How to make each, from the text behind the colon (empty when there is none)."""
 
-FORMS = "newest, chunk[:STEPS], ensemble[:M] or offset:N"
+FORMS = "newest, chunk[:STEPS], ensemble[:M], offset:N, adaptive, adaptive_ensemble[:M] or prefix[:STEPS]"
 """The texts that `make_executor` knows, for messages."""
 
 
@@ -301,10 +270,6 @@ def make_executor(text: str, executors: Mapping[str, Callable[[str], Executor]] 
         known = FORMS if executors is EXECUTORS else ", ".join(executors)
         raise ConfigError(f"executor is {text!r}: expected {known}")
     return executors[name](figure.strip())
-
-
-_NO_CHUNK = Hold("no chunk has arrived yet")
-_USED_UP = Hold("the chunk is used up and the next has not arrived")
 
 
 def _steps_since(begun_s: float, now_s: float, dt_s: float) -> int:
