@@ -17,6 +17,7 @@ from fabg import __version__
 from fabg.bench_cli import bench_app
 from fabg.camera_cli import camera_app
 from fabg.errors import ConfigError, FabgError, UsageError
+from fabg.latency_cli import latency_app
 from fabg.perceive.command import perceive
 from fabg.sim_cli import sim_app
 
@@ -32,6 +33,7 @@ app.add_typer(evaluate, name="eval")
 app.add_typer(camera_app, name="camera")
 app.add_typer(sim_app, name="sim")
 app.add_typer(bench_app, name="bench")
+app.add_typer(latency_app, name="latency")
 
 _console = Console(stderr=True)
 
