@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from fabg.errors import ConfigError
+from fabg.sim_cli import Sees
 
 bench_app = typer.Typer(
     help="Benchmarks in simulated time: the same figures on any machine.", no_args_is_help=True
@@ -58,6 +59,9 @@ def latency(
     policy: Annotated[
         str, typer.Option("--policy", "-p", help="Drives the executors: a name or a Python file.")
     ] = "imitator",
+    obs: Annotated[
+        Sees, typer.Option(help="What the policy is told of the people; as for `fabg sim play`.")
+    ] = Sees.FEATURES,
     events: Annotated[
         int | None, typer.Option(min=1, help="Of an episode; the paper's number by default.")
     ] = None,
@@ -98,13 +102,13 @@ def latency(
     if horizon_s is not None:
         check(cells, horizon_s=horizon_s)
     events = chosen.events if events is None else events
-    settings = {"policy": policy, "events": events, **bench.policy_digest(policy)}
+    settings = {"policy": policy, "obs": obs.value, "events": events, **bench.policy_digest(policy)}
     if journal is None:
         name = hashlib.sha256(json.dumps([settings, code()], sort_keys=True).encode()).hexdigest()[:12]
         journal = runs_dir() / "bench" / f"latency-{name}.jsonl"
     run = run_grid(
-        cells, partial(bench.score_cell, policy=policy, events=events), journal=journal, settings=settings,
-        workers=workers or len(os.sched_getaffinity(0)), progress=True,
+        cells, partial(bench.score_cell, policy=policy, obs=obs.value, events=events), journal=journal,
+        settings=settings, workers=workers or len(os.sched_getaffinity(0)), progress=True,
     )  # fmt: skip
     result = to_json(run, command=shlex.join(["fabg", *sys.argv[1:]]))
     print_table(result)

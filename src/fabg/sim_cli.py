@@ -24,6 +24,7 @@ class Sees(StrEnum):
 
     FEATURES = "features"
     PERCEPTION = "perception"
+    RGBD = "rgbd"
 
 
 class Pace(StrEnum):
@@ -55,7 +56,8 @@ def play(
     obs: Annotated[
         Sees,
         typer.Option(
-            help="features: with perception's measured errors; perception: rendered images, really read."
+            help="features: with perception's measured errors; perception: rendered images, really read; "
+            "rgbd: images and depth, for policies that look themselves."
         ),
     ] = Sees.FEATURES,
     latency: Annotated[str, typer.Option("--latency", "-l", help=_LATENCY)] = "0",

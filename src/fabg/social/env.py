@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fabg import expression
 from fabg.errors import ConfigError
+from fabg.policy.base import Observation
 from fabg.policy.observation import SHAPES, encode
 from fabg.social.delays import DelayLine, Latency
 from fabg.social.reward import Reward
@@ -154,7 +155,7 @@ class SocialHeadEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[Any]]):
 
     def _observation(self) -> dict[str, NDArray[Any]]:
         if self.obs == "rgbd":
-            return _rgbd_arrays(self.world.seen, self.world)
+            return _rgbd_arrays(self.world.observation, self.world)
         return dict(encode(self.world.observation, self.world.time_s))
 
     def _info(self) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def _rgbd_space() -> spaces.Dict:
     )
 
 
-def _rgbd_arrays(seen: Any, world: World) -> dict[str, NDArray[Any]]:
+def _rgbd_arrays(seen: Observation | None, world: World) -> dict[str, NDArray[Any]]:
     width, height = RGBD_SIZE
     if seen is None:
         black = np.zeros((height, width, 3), np.uint8)
@@ -214,7 +215,8 @@ def _rgbd_arrays(seen: Any, world: World) -> dict[str, NDArray[Any]]:
         }  # fmt: skip
         age = 0.0
     else:
-        images = {"left": seen.left, "right": seen.right, "depth": seen.depth}
+        assert seen.images is not None
+        images = {name: getattr(seen.images, name) for name in ("left", "right", "depth")}
         age = world.time_s - seen.stamp_s
     return {
         **images,

@@ -49,7 +49,7 @@ class EpisodeSpec:
         As for `fabg.policy.executors.make_executor`; the expert needs none.
     obs
         "features": what perception would publish, with its measured errors; "perception": rendered images, read by
-        the real perception.
+        the real perception; "rgbd": images of two cameras and depth, for policies that look themselves.
     """
 
     task: str
@@ -65,8 +65,8 @@ class EpisodeSpec:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed is {self.seed}: expected 0 to {2**31 - 1}")
-        if self.obs not in ("features", "perception"):
-            raise ConfigError(f"obs is {self.obs!r}: expected features or perception")
+        if self.obs not in ("features", "perception", "rgbd"):
+            raise ConfigError(f"obs is {self.obs!r}: expected features, perception or rgbd")
 
     def world(self) -> World:
         """Return the world in which it is played, with an expert beside the robot. Close it."""
@@ -75,9 +75,9 @@ class EpisodeSpec:
         )  # fmt: skip
         if self.obs == "features":
             return World(config)
-        from fabg.social.views import Perceived
+        from fabg.social.views import Perceived, Rgbd
 
-        return World(config, sensor=Perceived())
+        return World(config, sensor=Rgbd() if self.obs == "rgbd" else Perceived())
 
 
 class Driver(Protocol):

@@ -162,22 +162,14 @@ def senses_from(table: Mapping[str, Any]) -> SensesConfig:
     return SensesConfig(**{name: tuples(value) for name, value in table.items()})
 
 
-class Seen(Protocol):
-    """What a sensor gives: anything that says when it was seen."""
-
-    @property
-    def stamp_s(self) -> float:
-        """Time of the image, s."""
-
-
 class Sensor(Protocol):
     """Looks at the people of an episode once for each image, in order."""
 
     def reset(self, rng: np.random.Generator) -> None:
         """Forget everybody; everything random comes from `rng`."""
 
-    def observe(self, scene: SceneState) -> Seen:
-        """Return what is seen, stamped with the time of the scene."""
+    def observe(self, scene: SceneState) -> Observation:
+        """Return what is seen, stamped with the time of the scene; the joints are left to the world."""
 
     def close(self) -> None:
         """Free what it holds."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fabg.perception.face import FaceTrackerConfig
 from fabg.perception.pipeline import Pipeline, PipelineConfig
-from fabg.policy.base import Observation
+from fabg.policy.base import Observation, StereoImages
 from fabg.robot.model import RobotModel
 from fabg.robot.twin import Twin
 from fabg.social.avatar.scene import Background, Lens, Light
@@ -22,18 +20,8 @@ _PERCEPTION = PipelineConfig(faces=FaceTrackerConfig(horizontal_fov_deg=60.0))
 _HALF = (320, 240)
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Images of two cameras: `left`, `right` RGB uint8 (H, W, 3), `depth` of the left one, float32 m, 0 = unknown."""
-
-    stamp_s: float
-    left: NDArray[np.uint8]
-    right: NDArray[np.uint8]
-    depth: NDArray[np.float32]
-
-
 class Rgbd:
-    """Two cameras with depth; light, background and noise differ from episode to episode."""
+    """Two cameras with depth, and nobody to read them; light, background and noise differ between episodes."""
 
     def __init__(self) -> None:
         self._rig = StereoRig()
@@ -42,9 +30,9 @@ class Rgbd:
         """Set the stage for another episode."""
         self._rig.setting = random_setting(rng)
 
-    def observe(self, scene: SceneState) -> Images:
+    def observe(self, scene: SceneState) -> Observation:
         """Take the pictures."""
-        return Images(scene.time_s, *self._rig.rgbd(scene))
+        return Observation(scene.time_s, images=StereoImages(*self._rig.rgbd(scene)))
 
     def close(self) -> None:
         """Free graphics."""

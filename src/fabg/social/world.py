@@ -24,7 +24,7 @@ from fabg.robot.model import RobotModel, load_robot
 from fabg.social.delays import DelayLine, Latency
 from fabg.social.expert import Expert
 from fabg.social.robot_body import SimulatedRobot
-from fabg.social.senses import IMAGE_S, Seen, Senses, SensesConfig, Sensor, load_senses
+from fabg.social.senses import IMAGE_S, Senses, SensesConfig, Sensor, load_senses
 from fabg.social.servo import ServoConfig
 from fabg.social.stage import TICK_S, RobotState, SceneState, Stimulus
 from fabg.social.tasks import TASKS, TaskRun
@@ -138,7 +138,7 @@ class World:
         )
         self._delays = self.config.latency.start(delays)
         self._sensor.reset(senses)
-        self._coming: DelayLine[Seen] = DelayLine()
+        self._coming: DelayLine[Observation] = DelayLine()
         self._tick = 0
         self.robot: RobotState = self._body.reset()
         self.scene: SceneState
@@ -183,7 +183,7 @@ class World:
         return self._tick >= self._limit
 
     @property
-    def seen(self) -> Seen | None:
+    def seen(self) -> Observation | None:
         """What the sensor gave last of what has arrived; None before the first."""
         return self._coming.newest(self.time_s)
 
@@ -199,8 +199,7 @@ class World:
         seen = self.seen
         if seen is None:
             return None
-        assert isinstance(seen, Observation)  # other sensors have other readers
-        return Observation(seen.stamp_s, seen.people, seen.hands, self.robot.joints)
+        return Observation(seen.stamp_s, seen.people, seen.hands, self.robot.joints, seen.images)
 
     def step(self, vector: ArrayLike) -> None:
         """Let the robot obey an expression (61,) for one tick, and the world go on.

@@ -93,7 +93,9 @@ def policy_digest(policy: str) -> dict[str, str]:
     return {"policy_sha256": hashlib.sha256(Path(policy).read_bytes()).hexdigest()[:16]}
 
 
-def score_cell(cell: Cell, *, policy: str, events: int | None) -> dict[str, float | None]:
+def score_cell(
+    cell: Cell, *, policy: str, events: int | None, obs: str = "features"
+) -> dict[str, float | None]:
     """Play the episode of a cell, and return its scores.
 
     Parameters
@@ -104,6 +106,8 @@ def score_cell(cell: Cell, *, policy: str, events: int | None) -> dict[str, floa
         Drives the robot where the method is an executor.
     events
         How many; by default as many as the task has.
+    obs
+        What that policy is told, as in `fabg.social.episode.EpisodeSpec`; nobody else looks.
     """
     who, executor = {ORACLE: (EXPERT, "newest"), REPLAY: (EXPERT, "newest"), IDLE: (_STILL, "newest")}.get(
         cell.method, (policy, cell.method)
@@ -112,7 +116,7 @@ def score_cell(cell: Cell, *, policy: str, events: int | None) -> dict[str, floa
         run_episode(
             EpisodeSpec(
                 task=cell.task, seed=cell.seed, policy=who, executor=executor, latency=latency_of(cell.delay),
-                events=events, max_s=LONGEST_S,
+                events=events, max_s=LONGEST_S, obs=obs if who == policy else "features",
             )
         )
     )  # fmt: skip
