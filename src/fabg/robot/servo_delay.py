@@ -232,7 +232,7 @@ class _Track:
     def on_grid(self) -> tuple[float, Array]:
         """Return the time of the first row and rows `STEP_S` apart from there on, linear between samples."""
         times, rows = self.arrays()
-        at = np.arange(times[0], times[-1], STEP_S)
+        at = times[0] + STEP_S * np.arange(int((times[-1] - times[0]) / STEP_S))
         after = np.searchsorted(times, at, side="right")
         share = ((at - times[after - 1]) / (times[after] - times[after - 1]))[:, None]
         return float(times[0]), (1.0 - share) * rows[after - 1] + share * rows[after]
