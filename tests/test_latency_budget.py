@@ -41,7 +41,7 @@ def timings(count=200, seed=0):
 
 
 def movement(delay_s, *, seconds=8.0, seed=1):
-    """Return commands and joints of simulated servos that get the sweep `delay_s` late; their times jitter as real ones do."""
+    """Return commands and joints of simulated servos that get the sweep `delay_s` late; times jitter."""
     rng = np.random.default_rng(seed)
     retarget, servos = Retargeter(ROBOT), ServoModel(ROBOT, ServoConfig(delay_s=delay_s))
     sent = np.arange(0.007, seconds, 0.02) + rng.uniform(0.0, 0.004, round(seconds * 50))
