@@ -33,9 +33,7 @@ class PolicyNodeConfig:
 
     policy: str = param("learnt", "which behaviour to run", choices=("learnt", "mirror"))
     model: str = param("", "learnt: ONNX file with its card beside it; empty: the one that ships")
-    task: str = param(
-        "", "learnt: one that the model was trained for; empty: all of them mixed, or its first"
-    )
+    task: str = param("", "learnt: one that it was trained for; empty: all of them mixed, or its first")
     max_predict_s: float = param(0.1, "learnt: a later answer is none, s", low=0.001, high=10.0)
     mirror_image: bool = param(True, "mirror: the person's left is the robot's right")
     head_gain: float = param(
