@@ -46,7 +46,8 @@ def latency(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="newest, chunk[:STEPS], ensemble[:M], offset:N, replay (the expert, delayed); comma separated."
+            help="newest, chunk[:STEPS], ensemble[:M], offset:N, adaptive, adaptive_ensemble[:M], prefix[:STEPS], "
+            "replay (the expert, delayed); comma separated."
         ),
     ] = None,
     delays: Annotated[
@@ -93,7 +94,7 @@ def latency(
     for task in tasks_:
         if task not in TASKS:
             raise ConfigError(f"there is no task {task!r}: expected some of {', '.join(TASKS)}")
-    methods_ = _list(methods) if methods else chosen.methods
+    methods_ = _list(methods) if methods else bench.methods_for(policy, chosen)
     bench.check_methods(methods_)
     cells = grid(
         tasks_, methods_, _list(delays) if delays else chosen.delays, _whole(seeds) if seeds else chosen.seeds

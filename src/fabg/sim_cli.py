@@ -51,7 +51,12 @@ def play(
         str, typer.Option("--policy", "-p", help="expert, imitator, mirror, idle, still, or a Python file.")
     ] = "imitator",
     executor: Annotated[
-        str, typer.Option("--executor", "-x", help="newest, chunk[:STEPS], ensemble[:M] or offset:N.")
+        str,
+        typer.Option(
+            "--executor",
+            "-x",
+            help="newest, chunk[:STEPS], ensemble[:M], offset:N, adaptive, adaptive_ensemble[:M] or prefix[:STEPS].",
+        ),
     ] = "newest",
     obs: Annotated[
         Sees,

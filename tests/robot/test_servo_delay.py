@@ -130,6 +130,7 @@ def test_a_change_is_known_within_the_window():
     for k in range(600):
         measure.add_command(k * TICK_S, rows[k])
         measure.add_joints(k * TICK_S, rows[max(k - (2 if k < 300 else 8), 0)])
+        assert measure.lag_s is None or 0.0 < measure.lag_s < 0.2, "asked at every tick"
         if k == 299:
             assert measure.lag_s == pytest.approx(0.04, abs=2e-3)
     assert measure.lag_s == pytest.approx(0.16, abs=2e-3)

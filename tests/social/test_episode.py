@@ -6,7 +6,7 @@ import pytest
 from fabg import expression
 from fabg.errors import ConfigError
 from fabg.policy.base import Chunk
-from fabg.policy.executors import Newest
+from fabg.policy.executors import Newest, make_executor
 from fabg.social.delays import Latency
 from fabg.social.episode import EpisodeSpec, PolicyDriver, make_driver, run_episode
 from fabg.social.policies import make_policy
@@ -73,13 +73,14 @@ def test_a_prediction_in_time_beats_the_newest_action():
     assert late["response_vs_expert_ms"] > timely["response_vs_expert_ms"] + 80
 
 
-def test_the_same_spec_gives_the_same_bits_whatever_ran_before():
-    wanted = run_episode(spec("mixed", "imitator", "ensemble", "sensing=jitter:60,20"))
-    run_episode(spec("gesture", "mirror"))
-    again = run_episode(spec("mixed", "imitator", "ensemble", "sensing=jitter:60,20"))
-    for name in ("joints", "wanted", "expert", "gaze", "target_gaze", "event"):
-        assert np.array_equal(getattr(wanted, name), getattr(again, name)), name
-    assert wanted.events == again.events
+def test_what_is_played_by_its_stamps_is_not_later_for_any_delay_within_the_reaction():
+    # The imitator foresees 300 ms of the face: what is over comes from images 40 ms apart.
+    undelayed, jitter, drift = (
+        score(run_episode(spec("affective", "imitator", "adaptive", latency, events=8)))["expression_lag_ms"]
+        for latency in (0, "sensing=jitter:100,40; inference=20; actuation=30", "transport=drift:20,220,4")
+    )
+    assert jitter == pytest.approx(undelayed, abs=20.0)
+    assert drift == pytest.approx(undelayed, abs=20.0)
 
 
 class Counting:
@@ -96,6 +97,80 @@ class Counting:
     def predict(self, observation):
         self.stamps.append(observation.stamp_s)
         return Chunk(np.zeros((5, expression.SIZE)), observation.stamp_s, TICK_S)
+
+
+class Listening(Newest):
+    """An executor that notes what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def expect(self, ahead_s):
+        self.told.append(ahead_s)
+
+
+def drive(policy, executor, latency, ticks):
+    """Play an episode by hand; return what was commanded."""
+    latency = Latency.parse(latency)
+    world, driver, sent = World(WorldConfig(latency=latency, expert=True)), PolicyDriver(policy, executor), []
+    world.reset(1)
+    driver.reset(world, latency.start(np.random.default_rng(0)))
+    for _ in range(ticks):
+        sent.append(driver.command(world)[0])
+        world.step(sent[-1])
+    return np.array(sent)
+
+
+@pytest.mark.parametrize("actuation_ms", [0, 20, 75, 200])
+def test_an_executor_is_told_how_late_the_servos_are(actuation_ms):
+    executor = Listening()
+    drive(make_policy("imitator"), executor, {"actuation": actuation_ms, "sensing": 60}, 400)
+    assert len(executor.told) > 150
+    np.testing.assert_allclose(np.array(executor.told) * 1e3, actuation_ms, atol=4.0)
+
+
+class GoingOn(Counting):
+    """A policy that raises a brow evenly from where it is committed to be, or from rest."""
+
+    def __init__(self):
+        super().__init__()
+        self.prefixes = []
+
+    def predict_after(self, observation, committed):
+        self.prefixes.append((observation.stamp_s, committed))
+        rows = np.zeros((30, expression.SIZE))
+        known = 0 if committed is None else len(committed.values)
+        if committed is not None:
+            rows[:known] = committed.values
+        rows[known:, 3] = (rows[known - 1, 3] if known else 0.0) + 0.002 * np.arange(1, 31 - known)
+        return Chunk(rows, observation.stamp_s, TICK_S)
+
+
+def test_a_policy_that_goes_on_is_told_from_where():
+    policy = GoingOn()
+    latency = {"sensing": 60, "inference": 80, "transport": 20, "actuation": 30}
+    sent = drive(policy, make_executor("prefix"), latency, 200)
+    assert not policy.stamps, "never asked without a prefix"
+    assert policy.prefixes[0][1] is None
+    for stamp_s, committed in policy.prefixes[3:]:
+        assert committed.t0_s == stamp_s
+        # Until the answer can be there: 100 ms after it was asked for, which was 60 ms after the image.
+        assert 0.16 - TICK_S <= committed.end_s - stamp_s <= 0.16 + 4 * TICK_S
+    steps = np.diff(sent[10:, 3])
+    assert steps.min() >= 0.0 and steps.max() <= 0.004 + 1e-9, "no jump, not even where chunks meet"
+    drive(counting := Counting(), make_executor("prefix"), latency, 50)
+    assert counting.stamps, "a policy that cannot go on is asked all the same"
+
+
+def test_the_same_spec_gives_the_same_bits_whatever_ran_before():
+    executor = "adaptive_ensemble"  # all that there is: chunks, their mean, the measured delay of the servos
+    wanted = run_episode(spec("mixed", "imitator", executor, "sensing=jitter:60,20; actuation=40"))
+    run_episode(spec("gesture", "mirror"))
+    again = run_episode(spec("mixed", "imitator", executor, "sensing=jitter:60,20; actuation=40"))
+    for name in ("joints", "wanted", "expert", "gaze", "target_gaze", "event"):
+        assert np.array_equal(getattr(wanted, name), getattr(again, name)), name
+    assert wanted.events == again.events
 
 
 @pytest.mark.parametrize(

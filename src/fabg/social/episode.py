@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from fabg import expression
 from fabg.errors import ConfigError
-from fabg.policy.base import Chunk, Policy
-from fabg.policy.executors import Executor, Move, make_executor
+from fabg.policy.base import Chunk, Observation, Policy, PrefixPolicy
+from fabg.policy.executors import Anticipating, Committing, Executor, Move, make_executor
+from fabg.robot.servo_delay import ServoDelay
 from fabg.social.answers import LOOK_RAD, candidates
 from fabg.social.delays import DelayLine, Latency, LatencyRun
 from fabg.social.policies import EXPERT, make_policy
@@ -98,7 +99,6 @@ class PolicyDriver:
 
     def reset(self, world: World, delays: LatencyRun) -> None:
         """Forget everything."""
-        del world
         self.policy.reset()
         self.executor.reset()
         self._delays = delays
@@ -108,10 +108,14 @@ class PolicyDriver:
         self._free_s = 0.0
         self._last: expression.Vector = expression.neutral()
         self._stamp_s: float | None = None
+        self._said: Chunk | None = None
+        self._servos = ServoDelay(world.model)
 
     def command(self, world: World) -> tuple[expression.Vector, float | None]:
         """Ask the policy when it is its turn, and return what the executor chooses; it may hold."""
         now = world.time_s
+        if isinstance(self.executor, Anticipating):
+            self._measure(world, self.executor)
         if now >= self._free_s - _ON_TIME_S:
             self._ask(world, now)
         chunk = self._coming.newest(now)
@@ -133,9 +137,28 @@ class PolicyDriver:
         begin = max(world.arrived_s, self._free_s, now - TICK_S)
         inference = self._delays.inference.sample(now)
         self._free_s = begin + inference
-        chunk = self.policy.predict(observation)
+        chunk = self._predict(observation)
         if chunk is not None:
+            self._said = chunk
             self._coming.push(chunk, chunk.t0_s, begin, inference + self._delays.transport.sample(now))
+
+    def _predict(self, observation: Observation) -> Chunk | None:
+        if not (isinstance(self.executor, Committing) and isinstance(self.policy, PrefixPolicy)):
+            return self.policy.predict(observation)
+        committed = None
+        if self._said is not None:  # the next chunk will be like the last
+            steps = len(self._said.values)
+            committed = self.executor.committed(observation.stamp_s, self._said.dt_s, steps)
+        return self.policy.predict_after(observation, committed)
+
+    def _measure(self, world: World, executor: Anticipating) -> None:
+        """Tell the executor how late the servos have its commands, once they have moved."""
+        if world.tick > 0:
+            self._servos.add_command(world.time_s - TICK_S, world.robot.target)
+            self._servos.add_joints(world.time_s, world.robot.joints)
+        delay_s = self._servos.delay_s
+        if delay_s is not None:
+            executor.expect(delay_s)
 
 
 class ExpertDriver:

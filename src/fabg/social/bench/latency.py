@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabg.errors import ConfigError
+from fabg.policy.base import PrefixPolicy
 from fabg.policy.executors import make_executor
 from fabg.social.bench.grid import IDLE, ORACLE, Cell
 from fabg.social.delays import Latency
@@ -37,7 +38,7 @@ class Extent:
     events: int | None
 
 
-_METHODS = ("newest", "chunk", "ensemble", "offset:3", REPLAY)
+_METHODS = ("newest", "chunk", "ensemble", "offset:3", "adaptive", "adaptive_ensemble", REPLAY)
 FULL = Extent(TASKS, _METHODS, ("0", "60", "140", "240"), (1000, 1001, 1002, 1003, 1004), None)
 QUICK = Extent(("affective", "tracking"), _METHODS, ("0", "140"), (1000, 1001), 6)
 
@@ -51,6 +52,18 @@ def latency_of(delay: str) -> Latency:
     if "=" in delay or _is_number(delay):
         return Latency.parse(delay)
     return Latency.parse({"sensing": delay})
+
+
+def methods_for(policy: str, extent: Extent) -> tuple[str, ...]:
+    """Return an extent's methods, and prefix chunking for a policy that can go on from a prefix.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such policy.
+    """
+    prefixed = policy != EXPERT and isinstance(make_policy(policy), PrefixPolicy)
+    return (*extent.methods, "prefix") if prefixed else extent.methods
 
 
 def check_methods(methods: Sequence[str]) -> None:
