@@ -97,6 +97,8 @@ def measure(
             check = _checking(probe, graph)
         with console.status("waiting for the graph"):
             _wait_for_graph(probe, check, stopping.wait, start=start, domain=domain)
+        if stopping.is_set():
+            raise typer.Exit(130)
         probe.forget()
         began_s = time.monotonic()
         _listen(console, seconds, check, stopping.wait)
