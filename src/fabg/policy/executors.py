@@ -18,7 +18,7 @@ from fabg import expression
 from fabg.errors import ConfigError
 from fabg.policy.adaptive import Adaptive, AdaptiveEnsemble
 from fabg.policy.base import Chunk
-from fabg.policy.moves import NO_CHUNK, USED_UP, Anticipating, Committing, Executor, Hold, Move
+from fabg.policy.moves import NO_CHUNK, USED_UP, Anticipating, Committing, Executor, Hold, Move, whole
 from fabg.policy.prefix import PrefixChunks
 
 __all__ = [
@@ -54,7 +54,7 @@ class FixedOffset:
     """
 
     def __init__(self, n: int) -> None:
-        self.n = _whole("offset", n, 0)
+        self.n = whole("offset", n, 0)
         self.name = f"offset:{self.n}"
         self.reset()
 
@@ -114,7 +114,7 @@ class OpenLoopChunk:
     """
 
     def __init__(self, steps: int | None = None, *, retry_s: float = 1.0) -> None:
-        self.steps = None if steps is None else _whole("chunk", steps, 1)
+        self.steps = None if steps is None else whole("chunk", steps, 1)
         if not 0.0 < retry_s < math.inf:
             raise ConfigError(f"retry_s is {retry_s}: expected a positive number")
         self.retry_s = retry_s
@@ -284,12 +284,6 @@ def _plain(make: Callable[[], Executor], name: str, text: str) -> Executor:
     if text:
         raise ConfigError(f"{name} has the figure {text!r}: expected none")
     return make()
-
-
-def _whole(name: str, value: int, low: int) -> int:
-    if isinstance(value, bool) or not low <= value <= 10_000 or value != int(value):
-        raise ConfigError(f"{name} has the figure {value}: expected a whole number from {low} to 10000")
-    return int(value)
 
 
 def _integer(name: str, text: str) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from fabg import expression
+from fabg.errors import ConfigError
 from fabg.policy.base import Chunk
 
 
@@ -92,3 +93,16 @@ class Committing(Protocol):
 
 NO_CHUNK = Hold("no chunk has arrived yet")
 USED_UP = Hold("the chunk is used up and the next has not arrived")
+
+
+def whole(name: str, value: int, low: int) -> int:
+    """Return the figure of an executor when it is a whole number from `low` to 10,000.
+
+    Raises
+    ------
+    ConfigError
+        When it is not.
+    """
+    if isinstance(value, bool) or not low <= value <= 10_000 or value != int(value):
+        raise ConfigError(f"{name} has the figure {value}: expected a whole number from {low} to 10000")
+    return int(value)

@@ -18,7 +18,7 @@ from fabg import expression
 from fabg.errors import ConfigError, UsageError
 from fabg.policy.adaptive import Adaptive
 from fabg.policy.base import Chunk
-from fabg.policy.moves import Hold, Move
+from fabg.policy.moves import Hold, Move, whole
 
 FIRST_S = 0.1
 """How long an answer is expected to take before one has been measured, s."""
@@ -48,11 +48,9 @@ class PrefixChunks(Adaptive):
     """
 
     def __init__(self, steps: int = 5, *, retry_s: float = 1.0) -> None:
-        if isinstance(steps, bool) or not 1 <= steps <= 10_000 or steps != int(steps):
-            raise ConfigError(f"prefix has the figure {steps}: expected a whole number from 1 to 10000")
         if not 0.0 < retry_s < math.inf:
             raise ConfigError(f"retry_s is {retry_s}: expected a positive number")
-        self.steps, self.retry_s = int(steps), retry_s
+        self.steps, self.retry_s = whole("prefix", steps, 1), retry_s
         self.name = "prefix" if steps == 5 else f"prefix:{self.steps}"
         super().__init__()
 
