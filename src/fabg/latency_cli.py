@@ -17,6 +17,7 @@ from rich.console import Console
 from fabg.errors import ConfigError, EnvironmentProblem
 
 if TYPE_CHECKING:  # ROS is loaded only when the command runs
+    from fabg.latency_budget import Heard
     from fabg.ros.bringup import Graph
     from fabg.ros.latency_probe import LatencyProbe
 
@@ -77,39 +78,13 @@ def measure(
     from fabg.latency_report import terminal_table, to_json, write_delays, write_report
     from fabg.page import provenance
     from fabg.robot.model import load_robot
-    from fabg.ros.latency_probe import LatencyProbe
-    from fabg.runs import stoppable
 
     if not start and (input or with_):
         raise ConfigError(
             f"{'--input' if input else '--with'} is for a graph that --start starts: add --start, or leave it out"
         )
     console = Console(stderr=True)
-    with ExitStack() as stack:
-        stopping = stack.enter_context(stoppable())
-        domain = int(os.environ.get("ROS_DOMAIN_ID") or (40 + os.getpid() % 60 if start else 0))
-        if start:
-            _examine(input or "clip")
-        probe = stack.enter_context(LatencyProbe(domain_id=domain))
-        check: Callable[[], None] = probe.check
-        if start:
-            graph = stack.enter_context(_graph(input or "clip", with_, domain))
-            check = _checking(probe, graph)
-        with console.status("waiting for the graph"):
-            _wait_for_graph(probe, check, stopping.wait, start=start, domain=domain)
-        if stopping.is_set():
-            raise typer.Exit(130)
-        probe.forget()
-        began_s = time.monotonic()
-        _listen(console, seconds, check, stopping.wait)
-        listened_s = time.monotonic() - began_s
-        if excite and not stopping.is_set():
-            from fabg.latency_budget import sweep
-
-            with console.status("moving head and brows"):
-                probe.move(sweep, EXCITE_S, stopping.wait)
-        check()
-        heard = probe.heard
+    heard, listened_s = _hear(console, seconds, (input or "clip") if start else None, with_, excite=excite)
     robot = load_robot()
     found = budget(heard, robot)
     result = to_json(found) | {
@@ -136,6 +111,39 @@ def measure(
 
 
 # Private helpers -------------------------------------------------------------------------------------
+
+
+def _hear(
+    console: Console, seconds: float, source: str | None, with_: str | None, *, excite: bool
+) -> tuple[Heard, float]:
+    """Return what was heard of the running graph, or of one that plays `source`, and for how long it was heard."""
+    from fabg.latency_budget import sweep
+    from fabg.ros.latency_probe import LatencyProbe
+    from fabg.runs import stoppable
+
+    # A graph that is started here must not hear one that runs already.
+    domain = int(os.environ.get("ROS_DOMAIN_ID") or (0 if source is None else 40 + os.getpid() % 60))
+    if source is not None:
+        _examine(source)
+    with ExitStack() as stack:
+        stopping = stack.enter_context(stoppable())
+        probe = stack.enter_context(LatencyProbe(domain_id=domain))
+        check: Callable[[], None] = probe.check
+        if source is not None:
+            check = _checking(probe, stack.enter_context(_graph(source, with_, domain)))
+        with console.status("waiting for the graph"):
+            _wait_for_graph(probe, check, stopping.wait, start=source is not None, domain=domain)
+        if stopping.is_set():
+            raise typer.Exit(130)
+        probe.forget()
+        began_s = time.monotonic()
+        _listen(console, seconds, check, stopping.wait)
+        listened_s = time.monotonic() - began_s
+        if excite and not stopping.is_set():
+            with console.status("moving head and brows"):
+                probe.move(sweep, EXCITE_S, stopping.wait)
+        check()
+        return probe.heard, listened_s
 
 
 def _examine(source: str) -> None:
