@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from fabg.stats import Percentiles, Window
 
-STAGES = ("camera", "face", "policy", "actuation")
+SERVO = "servo"
+"""The last stage: from a command until the servos have it; measured from outside, no node reports it."""
+
+STAGES = ("camera", "face", "policy", "actuation", SERVO)
 """Stages in the order in which they work; others follow in order of appearance."""
 
 

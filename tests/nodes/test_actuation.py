@@ -1,5 +1,6 @@
 """The actuation node in a process of its own; the test plays the robot, the policy and the operator."""
 
+import math
 import signal
 import threading
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
-from fabg_msgs.msg import ActuationStatus, ExpressionChunk, OperatorFrame, Timing
+from fabg_msgs.msg import ActuationStatus, ExpressionChunk, Latency, OperatorFrame, StageLatency, Timing
 from fabg_msgs.srv import EStop
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -18,11 +19,13 @@ from fabg import expression
 from fabg.paths import share_dir
 from fabg.policy.base import Chunk
 from fabg.robot.model import load_robot
+from fabg.ros.actuation import FORWARD_TOPIC
 from fabg.ros.convert import chunk_to_message
 from fabg.ros.joints import states_to_message
 from fabg.ros.params import flattened
 from fabg.ros.time import stamp
 from tests.conftest import wait_until
+from tests.nodes.late_servos import LateServos
 
 pytestmark = pytest.mark.graph
 
@@ -280,6 +283,168 @@ def test_on_shutdown_it_brakes_and_then_is_silent(probe, start):
     path = np.array(robot.commands)
     steps = np.abs(np.diff(path[-4:], axis=0))
     assert (steps <= 0.35 * ROBOT.max_velocity * 0.02).all(), "the last commands are those of a brake"
+
+
+class Planner:
+    """A policy that speaks at 25 Hz of the next 0.6 s: `plan` tells the opening of the jaw at a time."""
+
+    def __init__(self, probe, plan):
+        self._clock, self.plan = probe.node.get_clock(), plan
+        self.heard = []
+        probe.node.create_subscription(Float64MultiArray, FORWARD_TOPIC, self._hear, 10)
+        self._chunks = probe.publisher(ExpressionChunk, "/fabg/policy/command")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
+
+    def now_s(self):
+        return self._clock.now().nanoseconds * 1e-9
+
+    def chunk(self, at_s):
+        values = np.zeros((30, expression.SIZE))
+        values[:, expression.INDEX["jawOpen"]] = self.plan(at_s + 0.02 * np.arange(30))
+        return chunk_to_message(Chunk(values, at_s, 0.02, "test"), stamp(at_s))
+
+    def close(self):
+        self._stopping.set()
+        self._thread.join()
+
+    def _hear(self, message):
+        self.heard.append((self.now_s(), np.array(message.data)))
+
+    def _live(self):
+        while not self._stopping.wait(0.04):
+            self._chunks.publish(self.chunk(self.now_s()))
+
+
+@pytest.fixture
+def planner(probe):
+    made = []
+
+    def begin(plan):
+        made.append(Planner(probe, plan))
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.close()
+
+
+def ahead_ms(diagnostics):
+    """What the node says of its lead, None before it has said anything."""
+    for message in reversed(diagnostics):
+        values = {v.key: v.value for v in message.status[0].values}
+        if "ahead_ms" in values:
+            return float(values["ahead_ms"])
+    return None
+
+
+def test_commands_lead_by_the_delay_that_the_monitor_measures(probe, node_process, planner):
+    """The servos are 150 ms late. Without a monitor the robot does not know; with one, commands come earlier."""
+    delay_s, pace = 0.15, 2 * np.pi * 0.5
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+    node_process("actuation", **QUICK)
+    policy = planner(lambda t: 0.5 + 0.35 * np.sin(pace * (t % 1000.0)))
+    servos = LateServos(probe, delay_s)
+    probe.node.create_subscription(
+        Float64MultiArray, FORWARD_TOPIC, lambda m: servos.obey(m.data, servos.now_s()), 10
+    )
+
+    def lead_s(since_s=0.0):
+        """How much earlier the jaw was commanded than it was planned, over the last three seconds."""
+        recent = [(t, q[JAW]) for t, q in list(policy.heard) if t > max(policy.now_s() - 3.0, since_s)]
+        if len(recent) < 80 or recent[-1][0] - recent[0][0] < 2.5:
+            return math.nan
+        t, jaw = np.array(recent).T
+        phase = pace * (t % 1000.0)
+        (a, b, _), *_ = np.linalg.lstsq(
+            np.column_stack([np.sin(phase), np.cos(phase), np.ones_like(phase)]), jaw, rcond=None
+        )
+        return np.arctan2(b, a) / pace
+
+    try:
+        wait_until(lambda: ahead_ms(diagnostics) == 0.0 and policy.heard, "commands, without a lead")
+        begun_s = policy.now_s()
+        wait_until(lambda: math.isfinite(lead_s(begun_s + 1.0)), "commands in the rhythm of the plan")
+        before_s = lead_s(begun_s + 1.0)
+        assert -0.25 < before_s < 0.02, "the limits alone make it late"
+        node_process("monitor", rate_hz=5.0, window_s=2.0)
+        wait_until(lambda: abs(ahead_ms(diagnostics) - 1e3 * delay_s) < 20.0, "the lead to be the delay")
+        wait_until(lambda: abs(lead_s() - before_s - delay_s) < 0.03, "commands that come so much earlier")
+    finally:
+        servos.close()
+
+
+def test_the_lead_is_bounded_and_old_reports_are_ignored(probe, start, planner):
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+    _, robot = start()
+    planner(lambda t: 0.5 + 0.0 * t)
+    reports = probe.publisher(Latency, "/fabg/latency")
+
+    def told(delay_ms, age_s=0.0):
+        message = Latency(stages=[StageLatency(stage="servo", work_p50_ms=delay_ms)])
+        message.header.stamp = stamp(robot.now_s() - age_s)
+        reports.publish(message)
+        return ahead_ms(diagnostics)
+
+    wait_until(lambda: told(100.0) == 100.0, "the lead that was measured")
+    wait_until(lambda: told(float("nan")) == 100.0, "NaN to be ignored")
+    wait_until(lambda: told(4000.0) == 250.0, "the bound")
+    wait_until(lambda: told(100.0, age_s=60.0) == 0.0, "an old report to be ignored")
+
+
+def test_uncompensated_there_is_no_lead(probe, start, planner):
+    diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+    _, robot = start(compensate=False)
+    planner(lambda t: 0.5 + 0.0 * t)
+    reports = probe.publisher(Latency, "/fabg/latency")
+
+    def told():
+        message = Latency(stages=[StageLatency(stage="servo", work_p50_ms=100.0)])
+        message.header.stamp = stamp(robot.now_s())
+        reports.publish(message)
+        return robot.state() == ActuationStatus.FOLLOWING and len(diagnostics) > 3
+
+    wait_until(told, "the robot to follow")
+    assert ahead_ms(diagnostics) == 0.0
+
+
+def test_the_mean_of_the_last_chunks_is_calmer(probe, start, planner):
+    """Every other chunk says something else: by turns, or in the mean."""
+    flips = [0]
+
+    def nervous(t):
+        flips[0] += 1
+        return np.full_like(t, 0.3 if flips[0] % 2 else 0.6)
+
+    def unrest(ensemble):
+        process, robot = start(ensemble=ensemble)
+        policy = planner(nervous)
+        wait_until(lambda: len(policy.heard) > 200, "commands")
+        policy.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10.0) == 0
+        robot.close()
+        return np.std([q[JAW] for _, q in policy.heard[100:]])
+
+    assert unrest(True) < 0.6 * unrest(False)
+
+
+def test_after_a_reset_no_plan_from_before_the_stop_has_a_share(probe, start, planner):
+    """Long plans to open the jaw, a stop, a reset, then plans to close it: it never opens further."""
+    _, robot = start()
+    level = [1.0]
+    planner(lambda t: np.full_like(t, level[0]))
+    wait_until(lambda: robot.pose[JAW] > 0.2 * ROBOT.upper[JAW], "the jaw to open")
+    assert _estop(probe).latched
+    at_stop = len(robot.commands)
+    level[0] = 0.0
+    wait_until(lambda: len(robot.commands) > at_stop + 20, "the brake")
+    held = robot.commands[-1][JAW]
+    released = len(robot.commands)
+    assert not _estop(probe, EStop.Request.RESET).latched
+    wait_until(lambda: robot.pose[JAW] < 0.02, "the jaw to close")
+    assert np.array(robot.commands[released:])[:, JAW].max() <= held + 1e-3
 
 
 def test_an_impossible_parameter_ends_the_node_with_a_reason(node_process, tmp_path):

@@ -9,29 +9,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from builtin_interfaces.msg import Time
-from fabg_msgs.msg import ActuationStatus, ExpressionChunk, OperatorFrame
+from fabg_msgs.msg import ActuationStatus, ExpressionChunk, Latency, OperatorFrame
 from fabg_msgs.srv import EStop
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
-from trajectory_msgs.msg import JointTrajectory
 
 from fabg.errors import CommandRefused
 from fabg.policy.base import Chunk, Observation
 from fabg.policy.idle import IdlePolicy
+from fabg.policy.playback import Playback
 from fabg.robot.actuator import NOTHING_YET, Actuator, ActuatorConfig
 from fabg.robot.arbiter import ArbiterConfig
-from fabg.robot.commands import PartialFrames
+from fabg.robot.commands import Command, PartialFrames
 from fabg.robot.gaze import GazeConfig
 from fabg.robot.model import load_robot
 from fabg.robot.safety import SafetyConfig
-from fabg.ros.actuation import status_to_message, trajectory_to_message
+from fabg.ros.actuation import Controller, servo_delay_s, status_to_message
 from fabg.ros.convert import chunk_from_message
 from fabg.ros.joints import positions_from_message
 from fabg.ros.node import NEWEST_ONLY, FabgNode, run
 from fabg.ros.params import param
 from fabg.ros.time import seconds
 
-_IDLE_EVERY_S = 0.1
 _LONGEST_BRAKE_S = 0.5
 
 
@@ -44,6 +42,8 @@ class ActuationConfig:
     output: str = param("forward", "controller to command", choices=("forward", "trajectory"))
     start_stopped: bool = param(False, "start with the e-stop engaged: nothing moves before a reset")
     idle: bool = param(False, "blink and look around when nobody commands")
+    compensate: bool = param(True, "play a policy's chunks ahead by the measured delay of the servos")
+    ensemble: bool = param(True, "play the newest-weighted mean of a policy's last chunks")
     arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)
     gaze: GazeConfig = field(default_factory=GazeConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
@@ -69,19 +69,17 @@ class ActuationNode(FabgNode[ActuationConfig]):
         self._idle = IdlePolicy()
         self._partial = PartialFrames(c.arbiter.hold_s, c.arbiter.return_s)
         self._renew()
-        if c.output == "forward":
-            self._commands = self.publisher(Float64MultiArray, "/forward_command_controller/commands")
-        else:
-            self._commands = self.publisher(JointTrajectory, "/joint_trajectory_controller/joint_trajectory")
+        self._controller = Controller(self, c.output, self._robot, 1.0 / c.rate_hz)
         self._status = self.publisher(ActuationStatus, "/fabg/actuation/status")
         self.subscribe(JointState, "/joint_states", self._on_joints, NEWEST_ONLY)
+        self.subscribe(Latency, "/fabg/latency", self._on_latency, NEWEST_ONLY)
         self.subscribe(ExpressionChunk, "/fabg/policy/command", self._on_chunk)
         self.subscribe(OperatorFrame, "/fabg/teleop/operator", self._on_operator)
         self.serve(EStop, "/fabg/estop", self._on_estop)
         self.every(1.0 / c.rate_hz, self._tick, "tick")
         self.every(1.0 / c.status_hz, self._report, "status")
         if c.idle:
-            self.every(_IDLE_EVERY_S, self._pass_time, "idle")
+            self.every(0.1, self._pass_time, "idle")
 
     def start(self) -> None:
         """Begin with nothing but the e-stop remembered: the next joint states give the start pose."""
@@ -94,7 +92,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         limiter, period_s = self._actuator.limiter, 1.0 / self.config.rate_hz
         pause, end_s = threading.Event(), time.monotonic() + _LONGEST_BRAKE_S
         while not limiter.at_rest and time.monotonic() < end_s:
-            self._send(limiter.stop(period_s).tolist())
+            self._controller.send(limiter.stop(period_s).tolist())
             pause.wait(period_s)
         self._last = NOTHING_YET
 
@@ -104,6 +102,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         self._arbiter = self._actuator.arbiter
         if self._stop_reason is not None:
             self._arbiter.engage(self._stop_reason)
+        self._playback = Playback(compensate=c.compensate, ensemble=c.ensemble, max_age_s=c.arbiter.max_age_s)
         self._idle.reset()
         self._partial.reset()
         self._last_tick_s = None
@@ -113,8 +112,15 @@ class ActuationNode(FabgNode[ActuationConfig]):
     def _on_joints(self, message: JointState) -> None:
         self._actuator.saw_joints(positions_from_message(message, self._robot), self.now_s())
 
+    def _on_latency(self, message: Latency) -> None:
+        self._playback.expect(servo_delay_s(message), seconds(message.header.stamp))
+
     def _on_chunk(self, message: ExpressionChunk) -> None:
-        self._offer("policy", message.header.stamp, lambda: chunk_from_message(message))
+        def command() -> Command:
+            return self._playback.command(chunk_from_message(message), self.now_s())
+
+        if self._offer("policy", message.header.stamp, command):
+            self._playback.accepted()
 
     def _on_operator(self, message: OperatorFrame) -> None:
         frame = (message.values, message.valid, seconds(message.header.stamp))
@@ -125,7 +131,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
         if self._offer("teleop", message.header.stamp, command):
             self._partial.remember(*frame)
 
-    def _offer(self, source: str, origin: Time, read: Callable[[], Chunk]) -> bool:
+    def _offer(self, source: str, origin: Time, read: Callable[[], Command]) -> bool:
         now_s = self.now_s()
         try:
             try:
@@ -158,6 +164,7 @@ class ActuationNode(FabgNode[ActuationConfig]):
             self._stop_reason = reason
             response.message = "stopped; call again with action RESET to release"
         self._partial.reset()
+        self._playback.forget()
         self.get_logger().warning(f"e-stop: {response.message} ({reason})")
         response.success, response.latched = True, self._arbiter.stopped
         if self.active:
@@ -174,20 +181,14 @@ class ActuationNode(FabgNode[ActuationConfig]):
             self.health.warn("silent", f"no commands: {tick.selection.reason or tick.selection.source}")
             return
         self.health.clear("silent")
-        self._send(tick.command.tolist())
+        self._controller.send(tick.command.tolist())
         if tick.fresh and tick.selection.source in self._origins:
             self.finished(*self._origins[tick.selection.source])
 
-    def _send(self, angles: list[float]) -> None:
-        if self.config.output == "forward":
-            self._commands.publish(Float64MultiArray(data=angles))
-        else:
-            self._commands.publish(trajectory_to_message(angles, self._robot, 1.0 / self.config.rate_hz))
-
     def _report(self) -> None:
-        self._status.publish(
-            status_to_message(self._last, self._arbiter, self._actuator.limit_hits, self.get_clock().now())
-        )
+        self.health.values["ahead_ms"] = f"{self._playback.time.ahead_s * 1e3:.0f}"
+        now = self.get_clock().now()
+        self._status.publish(status_to_message(self._last, self._arbiter, self._actuator.limit_hits, now))
 
 
 def main() -> int:
