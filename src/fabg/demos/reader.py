@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from fabg.demos.clips import read_pictures
 from fabg.demos.files import read_table
 from fabg.demos.layout import (
+    BOOKKEEPING,
     EPISODES_PATH,
     RESTORE,
     STATS_PATH,
     TASKS_PATH,
+    Feature,
     Info,
     read_info,
     read_json,
@@ -69,16 +71,28 @@ class Dataset:
         """Return the tasks of episode `index`."""
         return list(self._row(index)["tasks"])
 
-    def episode(self, index: int) -> dict[str, NDArray[Any]]:
+    def episode(self, index: int, keys: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Return the numbers of one episode: (frames, n) by feature, (frames,) where n is 1.
+
+        Parameters
+        ----------
+        index
+            Number of the episode.
+        keys
+            Features to read; by default all that are no videos.
 
         Raises
         ------
         InputError
-            When there is no such episode, or its file is damaged.
+            When there is no such episode or feature, or its file is damaged.
         """
         features = self.info.numeric
-        columns = self._columns(index)
+        if keys is not None:
+            for key in keys:
+                if key not in features:
+                    raise InputError(f"{self.root} has no numbers {key!r}: expected some of {list(features)}")
+            features = {key: features[key] for key in keys}
+        columns = self._columns(index, features)
         return {
             key: columns[key][:, 0] if feature.shape == (1,) else columns[key]
             for key, feature in features.items()
@@ -132,14 +146,15 @@ class Dataset:
             raise InputError(f"episode {index!r}: {self.root} has {len(self)}, counted from 0")
         return self.rows[index]
 
-    def _columns(self, index: int) -> dict[str, NDArray[Any]]:
+    def _columns(self, index: int, features: Mapping[str, Feature] | None = None) -> dict[str, NDArray[Any]]:
         row = self._row(index)
+        wanted = {**(self.info.numeric if features is None else features), "index": BOOKKEEPING["index"]}
         name = self.info.data_path.format(
             chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
         )
-        table = read_table(self.root / name, list(self.info.numeric), [("episode_index", "=", index)])
+        table = read_table(self.root / name, list(wanted), [("episode_index", "=", index)])
         try:
-            columns = columns_of(table, self.info.numeric)
+            columns = columns_of(table, wanted)
         except (KeyError, ValueError) as error:
             raise InputError(f"{self.root / name} does not fit info.json ({error}): {RESTORE}") from error
         expected = np.arange(row["dataset_from_index"], row["dataset_to_index"])
