@@ -18,6 +18,7 @@ from fabg.bench_cli import bench_app
 from fabg.camera_cli import camera_app
 from fabg.errors import ConfigError, FabgError, UsageError
 from fabg.latency_cli import latency_app
+from fabg.learn_cli import export, train
 from fabg.perceive.command import perceive
 from fabg.sim_cli import sim_app
 
@@ -80,6 +81,8 @@ def demo(
 
 
 app.command()(perceive)
+app.command()(train)
+app.command()(export)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -6,7 +6,8 @@ import pytest
 from fabg.demos.reader import Dataset
 from fabg.errors import ConfigError
 from fabg.policy.observation import SHAPES
-from fabg.social.demonstrations import TEXTS, write_demonstrations
+from fabg.policy.task_texts import TASK_TEXTS
+from fabg.social.demonstrations import write_demonstrations
 from fabg.social.env import SocialHeadEnv
 
 
@@ -22,7 +23,7 @@ def test_every_frame_is_what_was_seen_and_done(tmp_path):
     data = Dataset(tmp_path / "set")
     assert len(data) == written.episodes == 2 and data.fps == 50
     assert written.answered == 4 and written.missed == 0 and told == [(1, 2), (2, 2)]
-    assert [data.episode_tasks(k) for k in range(2)] == [[TEXTS["affective"]], [TEXTS["tracking"]]]
+    assert [data.episode_tasks(k) for k in range(2)] == [[TASK_TEXTS["affective"]], [TASK_TEXTS["tracking"]]]
 
     # Played again beside it, tick by tick.
     episode = data.episode(1)

@@ -21,6 +21,7 @@ from fabg.demos.layout import Feature
 from fabg.demos.writer import DatasetWriter
 from fabg.errors import ConfigError
 from fabg.policy.observation import SHAPES
+from fabg.policy.task_texts import TASK_TEXTS
 from fabg.robot.model import load_robot
 from fabg.social.env import RGBD_SIZE, SocialHeadEnv
 from fabg.social.stage import TICK_S
@@ -28,14 +29,6 @@ from fabg.social.tasks import TASKS
 
 FPS = round(1.0 / TICK_S)
 ROBOT_TYPE = "fabg_head_25"
-TEXTS = {
-    "affective": "Answer a smile with a smile and surprise with surprise, as strong as they are.",
-    "tracking": "Look at the person's face; when a hand is held out, look at the hand.",
-    "foveate": "Follow the finger tip that comes near with both eyes.",
-    "gesture": "Look where the hand points; look at a fist.",
-    "mixed": "Attend to whoever addresses you, and answer.",
-}
-"""What each task is called in the data set."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +123,7 @@ def _record(env: SocialHeadEnv, task: str, seed: int, obs: str, writer: DatasetW
             frame[_key(name)] = value.ravel() if obs == "features" else value
         if obs == "rgbd":
             frame["observation.depth"] = observation["depth"].ravel()
-        writer.add_frame(task=TEXTS[task], **frame)
+        writer.add_frame(task=TASK_TEXTS[task], **frame)
         observation, _, terminated, truncated, info = env.step(action)
         over = terminated or truncated
     return world

@@ -184,7 +184,7 @@ class ExpertDriver:
         return (expression.neutral() if arrived is None else arrived), self._coming.stamp_s
 
 
-def make_driver(policy: str, executor: str) -> Driver:
+def make_driver(policy: str, executor: str, task: str | None = None) -> Driver:
     """Return who moves the robot, from the names in an `EpisodeSpec`.
 
     Raises
@@ -194,7 +194,7 @@ def make_driver(policy: str, executor: str) -> Driver:
     """
     if policy == EXPERT:
         return ExpertDriver()
-    return PolicyDriver(make_policy(policy), make_executor(executor))
+    return PolicyDriver(make_policy(policy, task), make_executor(executor))
 
 
 def run_episode(spec: EpisodeSpec, each: Callable[[World], None] | None = None) -> EpisodeRecord:
@@ -212,7 +212,7 @@ def run_episode(spec: EpisodeSpec, each: Callable[[World], None] | None = None) 
     ConfigError
         For a name or value that is not accepted.
     """
-    driver, world = make_driver(spec.policy, spec.executor), spec.world()
+    driver, world = make_driver(spec.policy, spec.executor, spec.task), spec.world()
     world.reset(spec.seed)
     # Streams of its own: the world's do not depend on who drives the robot.
     delays = spec.latency.start(np.random.default_rng(np.random.SeedSequence([spec.seed, 1])))

@@ -1,7 +1,8 @@
 """Policies by name, for the commands of the simulator.
 
-A file that ends in ``.py`` may bring one of your own: it defines ``make_policy()``, which returns an object with
-`fabg.policy.base.Policy`'s three members. The file is run as a program: name only files that you trust.
+A file that ends in ``.onnx`` is a learnt one, as `fabg export` writes it. One that ends in ``.py`` may bring your own:
+it defines ``make_policy()``, which returns an object with `fabg.policy.base.Policy`'s three members. The file is run as
+a program: name only files that you trust.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fabg.errors import ConfigError
 from fabg.policy.base import Chunk, Observation, Policy
 from fabg.policy.idle import IdlePolicy
 from fabg.policy.imitator import ImitatorConfig, ImitatorPolicy
+from fabg.policy.learnt import LearntPolicy
 from fabg.policy.memory import WatchConfig
 from fabg.policy.mirror import MirrorPolicy
 from fabg.social.avatar.poses import shapes_of
@@ -77,20 +79,37 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
 }
 
 
-def make_policy(name: str) -> Policy:
-    """Return a new policy by its name in `POLICIES`, or from a file.
+LEARNT = "learnt"
+"""Name of the learnt policy that comes with the package."""
+
+
+def make_policy(name: str, task: str | None = None) -> Policy:
+    """Return a new policy by its name in `POLICIES`, `LEARNT`, or from a file.
+
+    Parameters
+    ----------
+    name
+        As above.
+    task
+        What a learnt policy is asked to do, as for `fabg.policy.learnt.LearntPolicy`; the others do not ask.
 
     Raises
     ------
     ConfigError
-        When there is none of that name, or the file is missing, fails, or makes no policy.
+        When there is none of that name, a file is missing, fails, or makes no policy, or it does not know the task.
+    ModelFileError
+        When a model cannot be used.
     """
     if name in POLICIES:
         return POLICIES[name]()
+    if name == LEARNT or name.endswith(".onnx"):
+        return LearntPolicy(None if name == LEARNT else name, task)
     if name.endswith(".py"):
         return _from_file(Path(name))
-    known = ", ".join((EXPERT, *POLICIES))
-    raise ConfigError(f"there is no policy {name!r}: expected one of {known}, or a file ending in .py")
+    known = ", ".join((EXPERT, LEARNT, *POLICIES))
+    raise ConfigError(
+        f"there is no policy {name!r}: expected one of {known}, or a file ending in .onnx or .py"
+    )
 
 
 def _from_file(path: Path) -> Policy:

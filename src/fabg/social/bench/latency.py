@@ -13,10 +13,11 @@ from pathlib import Path
 from fabg.errors import ConfigError
 from fabg.policy.base import PrefixPolicy
 from fabg.policy.executors import make_executor
+from fabg.policy.learnt import LearntPolicy
 from fabg.social.bench.grid import IDLE, ORACLE, Cell
 from fabg.social.delays import Latency
 from fabg.social.episode import EpisodeSpec, run_episode
-from fabg.social.policies import EXPERT, POLICIES, make_policy
+from fabg.social.policies import EXPERT, LEARNT, POLICIES, make_policy
 from fabg.social.score import score
 from fabg.social.stage import TICK_S
 from fabg.social.tasks import TASKS
@@ -95,13 +96,15 @@ def horizon_s(policy: str) -> float | None:
             f"policy {EXPERT!r} needs no executor: name another, the method {REPLAY} is the expert's"
         )
     made = make_policy(policy)
+    if isinstance(made, LearntPolicy):
+        return made.card.layout.horizon_s
     steps = getattr(getattr(made, "config", None), "steps", None)
     return None if steps is None else steps * TICK_S
 
 
 def policy_digest(policy: str) -> dict[str, str]:
     """Return a checksum of a policy that is a file, so that another file under its name is told from it."""
-    if policy in POLICIES:
+    if policy in POLICIES or policy == LEARNT:
         return {}
     return {"policy_sha256": hashlib.sha256(Path(policy).read_bytes()).hexdigest()[:16]}
 

@@ -1,0 +1,1 @@
+"""Learning behaviour from demonstrations: the only part that needs torch (`requirements/train.txt`)."""

@@ -1,0 +1,116 @@
+"""A training for people: progress on the terminal, curves for TensorBoard, and what was learnt at the end."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from fabg.files import write_text
+from fabg.learn.config import TrainConfig
+from fabg.learn.processes import Team, team
+from fabg.learn.train import Progress, Training
+from fabg.runs import stoppable
+
+
+def train(config: TrainConfig, out: Path, *, resume: bool) -> bool:
+    """Train in a folder, and show how it goes; return whether it came to its end.
+
+    The folder then holds ``checkpoint.safetensors``, ``config.yaml``, ``log.json`` (the figures of every validation)
+    and ``tensorboard/``. Ctrl-C ends after the present step, with a checkpoint.
+
+    Raises
+    ------
+    FabgError
+        As in `fabg.learn.train.Training`.
+    """
+    console = Console(stderr=True)
+    with team(config.device) as us, stoppable() as stopping, _bar(console, us) as bar:
+        row = bar.add_task("reading", total=None, figures="")
+
+        def reading(done: int, total: int) -> None:
+            bar.update(row, completed=done, total=total)
+
+        training = Training(config, out, us, resume=resume, read_tell=reading)
+        if us.leads:
+            for note in training.demonstrations.notes:
+                console.print(f"note: {note}", highlight=False)
+            console.print(_summary(training), highlight=False)
+            write_text(out / "config.yaml", yaml.safe_dump(_plain(config.to_json()), sort_keys=False))
+        bar.reset(row, total=config.steps, completed=training.step, description="training")
+        with _curves(out / "tensorboard", us) as curves:
+
+            def tell(progress: Progress) -> None:
+                loss = progress.row.get("loss", math.nan)
+                figures = f"loss {loss:.4f}  {progress.samples_a_second:.0f} samples/s"
+                bar.update(row, completed=progress.step, figures=figures)
+                if "val_loss" in progress.row and us.leads:
+                    bar.console.print(_line(progress), highlight=False)
+                if progress.step % 10 == 0 or len(progress.row) > 1:
+                    curves(progress.step, progress.row | {"samples_a_second": progress.samples_a_second})
+
+            finished = training.run(tell, stopping.is_set)
+        if us.leads:
+            write_text(out / "log.json", json.dumps(training.log, indent=1) + "\n")
+        return finished
+
+
+def _bar(console: Console, us: Team) -> Bar:
+    return Bar(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True, disable=not us.leads,
+    )  # fmt: skip
+
+
+def _summary(training: Training) -> str:
+    facts = training.facts()
+    weights = sum(parameter.numel() for parameter in training.model.parameters())
+    episodes = ", ".join(f"{name} {count}" for name, count in facts["episodes"].items())
+    return (
+        f"{facts['samples']} samples of {facts['minutes']} minutes ({episodes}; {facts['episodes_held_out']} episodes "
+        f"held out); {weights:,} parameters"
+    )
+
+
+def _line(progress: Progress) -> str:
+    row = progress.row
+    gaze, shape = row.get("gaze_deg@100", math.nan), row.get("shape@100", math.nan)
+    return (
+        f"step {progress.step}: loss {row['loss']:.4f}, held out {row['val_loss']:.4f}; 100 ms ahead "
+        f"gaze {gaze:.2f} deg, shapes {shape:.4f}"
+    )
+
+
+@contextmanager
+def _curves(folder: Path, us: Team) -> Iterator[Any]:
+    """Yield what writes figures for TensorBoard; it writes nothing where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        SummaryWriter = None  # type: ignore[assignment, misc]
+    if not us.leads or SummaryWriter is None:
+        yield lambda step, row: None
+        return
+    with SummaryWriter(str(folder)) as writer:
+
+        def write(step: int, row: dict[str, float]) -> None:
+            for name, value in row.items():
+                if name != "step" and math.isfinite(value):
+                    writer.add_scalar(name.replace("@", "/"), value, step)
+
+        yield write
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without tuples, which YAML has no plain form for."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
