@@ -86,5 +86,5 @@ def test_only_learning_needs_torch():
     others = [p for p in MODULES if _package(p) != "learn"]
     assert not [p for p in others if "torch" in {n.split(".")[0] for n in _imports(p)}]
     assert not [
-        p for p in others if any(n.startswith("fabg.learn") for n in _imports(p, top_level_only=True))
+        p for p in others if any(f"{n}.".startswith("fabg.learn.") for n in _imports(p, top_level_only=True))
     ]

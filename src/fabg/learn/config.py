@@ -23,8 +23,8 @@ class ModelConfig:
         Of the transformer's layers.
     layers, decoder_layers
         Of the encoder and the decoder.
-    patch
-        Moments that make one token.
+    patch, query_steps
+        Moments that make one token, and steps of the chunk that one query of the decoder gives.
     latent
         Numbers of the style variable of the CVAE; 0: none.
     dropout
@@ -42,6 +42,7 @@ class ModelConfig:
     layers: int = 3
     decoder_layers: int = 1
     patch: int = 2
+    query_steps: int = 3
     latent: int = 16
     dropout: float = 0.1
     proprioception: float = 0.0
@@ -52,8 +53,8 @@ class ModelConfig:
             self,
             {
                 "width": (8, 4096), "heads": (1, 64), "feedforward": (8, 16384), "layers": (1, 48),
-                "decoder_layers": (1, 48), "patch": (1, 100), "latent": (0, 1024), "dropout": (0.0, 0.9),
-                "proprioception": (0.0, 1.0),
+                "decoder_layers": (1, 48), "patch": (1, 100), "query_steps": (1, 100), "latent": (0, 1024),
+                "dropout": (0.0, 0.9), "proprioception": (0.0, 1.0),
             },
         )  # fmt: skip
         if self.width % self.heads:
@@ -173,10 +174,10 @@ class TrainConfig:
                 "threads": (0, 1024), "memory_gb": (0.01, 1e5),
             },
         )  # fmt: skip
-        if self.samples.history_steps % self.model.patch:
-            raise ConfigError(
-                f"history_steps is {self.samples.history_steps}: expected a multiple of patch, {self.model.patch}"
-            )
+        for name, part in (("history_steps", "patch"), ("chunk_steps", "query_steps")):
+            steps, size = getattr(self.samples, name), getattr(self.model, part)
+            if steps % size:
+                raise ConfigError(f"{name} is {steps}: expected a multiple of {part}, {size}")
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""

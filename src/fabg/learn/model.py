@@ -116,8 +116,9 @@ class ActionChunkingTransformer(nn.Module):
         self.style = nn.Linear(max(config.latent, 1), width)
         self.places = nn.Parameter(0.02 * torch.randn(1, tokens, width))
         self.encoder = nn.TransformerEncoder(_layer(config), config.layers, enable_nested_tensor=False)
-        self.queries = nn.Parameter(0.02 * torch.randn(1, steps, width))
-        self.given = nn.Linear(size + 1, width, bias=False)
+        together = config.query_steps
+        self.queries = nn.Parameter(0.02 * torch.randn(1, steps // together, width))
+        self.given = nn.Linear((size + 1) * together, width, bias=False)
         self.decoder = nn.TransformerDecoder(
             nn.TransformerDecoderLayer(
                 width, config.heads, config.feedforward, config.dropout, "gelu", batch_first=True, norm_first=True
@@ -125,7 +126,7 @@ class ActionChunkingTransformer(nn.Module):
             config.decoder_layers,
         )  # fmt: skip
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, size)
+        self.head = nn.Linear(width, size * together)
         if config.latent:
             self.recogniser = _Recogniser(config, layout)
 
@@ -166,8 +167,9 @@ class ActionChunkingTransformer(nn.Module):
         memory = self.encoder(memory)
         mask = batch["prefix_mask"][..., None]
         given = (batch["prefix"] - self.action_mean) / self.action_spread * self.moves * mask
-        queries = self.queries + self.given(torch.cat([given, mask], dim=-1))
-        return self.head(self.norm(self.decoder(queries, memory)))  # type: ignore[no-any-return]
+        given = torch.cat([given, mask], dim=-1).reshape(count, -1, self.given.in_features)
+        out = self.head(self.norm(self.decoder(self.queries + self.given(given), memory)))
+        return out.reshape(count, self.layout.chunk_steps, -1)  # type: ignore[no-any-return]
 
     def _normalised(self, moments: Tensor) -> Tensor:
         known = moments[..., self.mask_of] * self.shown
