@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +18,7 @@ from fabg.errors import ConfigError, FabgError, UsageError
 from fabg.latency_cli import latency_app
 from fabg.learn_cli import export, train
 from fabg.perceive.command import perceive
+from fabg.policy_cli import policy_app
 from fabg.sim_cli import sim_app
 
 app = typer.Typer(
@@ -34,6 +33,7 @@ app.add_typer(evaluate, name="eval")
 app.add_typer(camera_app, name="camera")
 app.add_typer(sim_app, name="sim")
 app.add_typer(bench_app, name="bench")
+app.add_typer(policy_app, name="policy")
 app.add_typer(latency_app, name="latency")
 
 _console = Console(stderr=True)
@@ -128,7 +128,7 @@ def up(
     A node that dies is started again with growing back-off. The same graph comes up with
     `ros2 launch fabg fabg.launch.py` on a ROS 2 distribution.
     """
-    from fabg.ros.bringup import Graph
+    from fabg.ros.bringup import keep_up
 
     overrides = _overrides(set_ or [])
     if input is not None:
@@ -136,24 +136,10 @@ def up(
         overrides.setdefault("camera", {})["source"] = str(input)
     if log_dir is not None:
         log_dir.mkdir(parents=True, exist_ok=True)
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    with Graph(
-        only=_names(only),
-        without=_names(without) or (),
-        also=_names(with_) or (),
-        overrides=overrides,
+    keep_up(
+        _console, only=_names(only), without=_names(without) or (), also=_names(with_) or (), overrides=overrides,
         log_dir=log_dir,
-    ) as graph:
-        names = ", ".join(spec.name for spec in graph.specs)
-        _console.print(f"[bold]fabg[/] is up: {names}. Ctrl-C ends it.")
-        failed = graph.supervisor.run(stopping)
-    if failed is not None:
-        _console.print(
-            f"[red]{failed.name} cannot work as configured (status {failed.status}); see its last lines above.[/]"
-        )
-        raise typer.Exit(1)
+    )  # fmt: skip
 
 
 @app.command()

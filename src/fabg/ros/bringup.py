@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 
 from fabg.errors import ConfigError, EnvironmentProblem
 from fabg.paths import share_dir
@@ -201,3 +204,24 @@ class Graph:
         """End the nodes."""
         self.supervisor.stop()
         self._scratch.cleanup()
+
+
+def keep_up(console: Console, **graph: Any) -> None:
+    """Bring up the graph and keep it up until SIGINT or SIGTERM; arguments as for `Graph`.
+
+    Raises
+    ------
+    EnvironmentProblem
+        When a node cannot work as configured.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    with Graph(**graph) as running:
+        names = ", ".join(spec.name for spec in running.specs)
+        console.print(f"[bold]fabg[/] is up: {names}. Ctrl-C ends it.")
+        failed = running.supervisor.run(stopping)
+    if failed is not None:
+        raise EnvironmentProblem(
+            f"{failed.name} cannot work as configured (status {failed.status}); see its last lines above"
+        )
