@@ -78,11 +78,10 @@ class Batches:
 
     def _plain(self, indices: NDArray[np.int64]) -> Batch:
         d, layout = self.demonstrations, self.demonstrations.layout
-        first, last = torch.from_numpy(d.first[indices]), torch.from_numpy(d.last[indices])
-        wanted = first[:, None] + self._steps
+        actions, valid = self._done(indices, 0)
         batch = {
-            "actions": self._actions[torch.minimum(wanted, last[:, None])],
-            "valid": (wanted <= last[:, None]).float(),
+            "actions": actions,
+            "valid": valid,
             "task": torch.nn.functional.one_hot(torch.from_numpy(d.task[indices]), len(layout.tasks)).float(),
             "prefix": torch.zeros(len(indices), layout.chunk_steps, layout.action_size),
             "prefix_mask": torch.zeros(len(indices), layout.chunk_steps),
@@ -93,6 +92,19 @@ class Batches:
             assert self.pictures is not None
             batch |= {name: torch.from_numpy(value) for name, value in self.pictures.batch(indices).items()}
         return batch
+
+    def _done(self, indices: NDArray[np.int64], shift: int | NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return what the demonstrators did from some steps after each sample on, and whether they still did it."""
+        d = self.demonstrations
+        first = (
+            torch.from_numpy(np.maximum(d.first[indices] + shift, d.start[indices]))[:, None] + self._steps
+        )
+        last, between = (torch.from_numpy(value[indices])[:, None] for value in (d.last, d.between))
+        actions = self._actions[torch.minimum(first, last)]
+        if between.any():
+            later = self._actions[torch.minimum(first + 1, last)]
+            actions = torch.lerp(actions, later, between[..., None])
+        return actions, (first + between <= last).float()
 
     def _history(self, look: NDArray[np.int64], age: NDArray[np.float32]) -> Tensor:
         index = torch.from_numpy(look)
@@ -113,12 +125,8 @@ class Batches:
             batch["history"] = moments
         given = np.where(rng.random(count) < c.prefix, rng.integers(1, c.prefix_steps + 1, size=count), 0)
         shift = rng.integers(-c.prefix_shift_steps, c.prefix_shift_steps + 1, size=count)
-        first, last = d.first[indices], d.last[indices]
-        wanted = torch.from_numpy(np.maximum(first + shift, d.start[indices]))[:, None] + self._steps
         mask = (self._steps < torch.from_numpy(given)[:, None]).float()
-        batch["prefix"] = (
-            self._actions[torch.minimum(wanted, torch.from_numpy(last)[:, None])] * mask[..., None]
-        )
+        batch["prefix"] = self._done(indices, shift)[0] * mask[..., None]
         batch["prefix_mask"] = mask
 
 

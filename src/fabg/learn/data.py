@@ -29,7 +29,10 @@ _FEATURE_KEYS = (
     "observation.hands",
     "observation.hands_mask",
 )
+_TIMES = ("timestamp", "observation.stamp_s")
 _ON_TIME_S = 1e-4
+_EARLIEST_S = 0.5
+"""An image that is this much later than its frame has another clock."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,10 @@ class Demonstrations:
     actions
         What the demonstrators did, on the grid of `dt_s`, (m, 61) float32.
     start, first, last
-        Of each sample: the first action of its episode, the one at its own time, and the last of its episode, (n,).
+        Of each sample: the first action of its episode, the one at its own time or just before, and the last of its
+        episode, (n,).
+    between
+        How far the sample's own time is from that action to the next, 0 to below 1, (n,) float32.
     task, episode
         Of each sample, (n,).
     held_out
@@ -66,6 +72,7 @@ class Demonstrations:
     start: Array
     first: Array
     last: Array
+    between: Array
     task: Array
     episode: Array
     held_out: Array
@@ -91,7 +98,8 @@ def read_demonstrations(
     Raises
     ------
     InputError
-        When a data set lacks a feature, has another number of joints, or holds NaN; the message names the place.
+        When a data set lacks a feature, has another number of joints, holds NaN, or has time stamps that run
+        backwards; the message names the place.
     """
     sets = [Dataset(Path(folder)) for folder in config.data]
     for data in sets:
@@ -128,21 +136,24 @@ def read_demonstrations(
         tell(done + 1, len(chosen))
     if short:
         notes.append(f"{short} episodes of less than two frames are left out")
-    return builder.built(_held_out(len(chosen), config), tuple(notes))
+    return builder.built(config, tuple(notes))
 
 
 class _Builder:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._parts: list[dict[str, Array]] = []
-        self._rows = self._actions = self._episodes = 0
+        self._rows = self._actions = 0
+        self._tasks: list[int] = []
 
     def add(self, data: Dataset, number: int, episode: int, task: int) -> bool:
         """Take in an episode; return False when it is too short to learn from."""
-        columns = data.episode(episode)
+        wanted = ["action", *_TIMES]
+        if self.layout.sees_features:
+            wanted += [*_FEATURE_KEYS, "observation.state"]
+        columns = data.episode(episode, [key for key in wanted if key in data.info.numeric])
         where = f"{data.root}, episode {episode}"
         time = columns["timestamp"].astype(np.float64)
-        self._episodes += 1
         if len(time) < 2:
             return False
         stamp = columns.get("observation.stamp_s", time).astype(np.float64)
@@ -154,7 +165,7 @@ class _Builder:
         if not on_grid:
             action = np.stack([np.interp(grid, time, column) for column in action.T], axis=1)
         index, age = look_back(stamp[new], stamp[new], self.layout.history_steps, self.layout.history_step_s)
-        first = np.clip(np.rint(stamp[new] / self.layout.dt_s).astype(np.int64), 0, len(grid) - 1)
+        first, between = _place(stamp[new] / self.layout.dt_s, len(grid), _ON_TIME_S / self.layout.dt_s)
         self._parts.append(
             {
                 "rows": _rows(columns, new, self.layout, where),
@@ -164,33 +175,44 @@ class _Builder:
                 "start": np.full(len(new), self._actions),
                 "first": first + self._actions,
                 "last": np.full(len(new), self._actions + len(grid) - 1),
+                "between": between,
                 "task": np.full(len(new), task),
-                "episode": np.full(len(new), self._episodes - 1),
+                "episode": np.full(len(new), len(self._tasks)),
                 "frames": np.stack([np.full(len(new), number), np.full(len(new), episode), new], axis=1),
             }
         )
         self._rows += len(new)
         self._actions += len(grid)
+        self._tasks.append(task)
         return True
 
-    def built(self, held_out: Array, notes: tuple[str, ...]) -> Demonstrations:
+    def built(self, config: TrainConfig, notes: tuple[str, ...]) -> Demonstrations:
         if not self._parts:
             raise InputError("every episode has less than two frames: nothing can be learnt from them")
+        held_out = _held_out(np.array(self._tasks), config)
         whole = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
         return Demonstrations(
             layout=self.layout, held_out=held_out[whole["episode"]], notes=notes, **whole
         )  # fmt: skip
 
 
-def _held_out(episodes: int, config: TrainConfig) -> Array:
-    """Return which episodes are kept for validation: evenly spread, so that every task has its share."""
+def _place(time: Array, steps: int, on_time: float) -> tuple[Array, Array]:
+    """Return the step at or just before each time, in steps, and how far the time is from there to the next."""
+    time = np.clip(time, 0.0, steps - 1)
+    first = np.floor(time + on_time).astype(np.int64)
+    between = np.where(time - first > on_time, time - first, 0.0)
+    return first, between.astype(np.float32)
+
+
+def _held_out(tasks: Array, config: TrainConfig) -> Array:
+    """Return which episodes are kept for validation: drawn so that every task has its share."""
     share = config.samples.held_out
-    if share == 0.0 or episodes < 2:
-        return np.zeros(episodes, bool)
-    count = np.floor(np.arange(1, episodes + 1) * share + 1e-9)
-    # A new order of the episodes: tasks take turns in a data set, and a fixed step could always meet the same one.
-    order = np.random.default_rng(config.seed).permutation(episodes)
-    chosen = np.zeros(episodes, bool)
+    if share == 0.0 or len(tasks) < 2:
+        return np.zeros(len(tasks), bool)
+    order = np.random.default_rng(config.seed).permutation(len(tasks))
+    order = order[np.argsort(tasks[order], kind="stable")]
+    count = np.floor(np.arange(1, len(tasks) + 1) * share + 1e-9)
+    chosen = np.zeros(len(tasks), bool)
     chosen[order] = np.diff(count, prepend=0.0) > 0.0
     return chosen
 
@@ -199,10 +221,10 @@ def _rows(columns: dict[str, Array], new: Array, layout: Layout, where: str) -> 
     if not layout.sees_features:
         return np.zeros((len(new), features.SIZE), np.float32)
     people, people_mask, hands, hands_mask = (
-        _finite(columns[key][new], key, where).reshape(len(new), *SHAPES[key.removeprefix("observation.")])
+        _finite(columns[key], key, where)[new].reshape(len(new), *SHAPES[key.removeprefix("observation.")])
         for key in _FEATURE_KEYS
     )
-    joints = _finite(columns["observation.state"][new], "observation.state", where)
+    joints = _finite(columns["observation.state"], "observation.state", where)[new]
     return features.rows(
         {
             "people": people, "people_mask": people_mask, "hands": hands, "hands_mask": hands_mask,
@@ -235,8 +257,19 @@ def _check(data: Dataset, inputs: str) -> None:
 def _check_rising(stamp: Array, time: Array, where: str) -> None:
     if not (np.isfinite(stamp).all() and np.isfinite(time).all()):
         raise InputError(f"{where}: a time stamp is not finite; record it anew, or leave the episode out")
-    if (np.diff(time) <= 0).any() or (np.diff(stamp) < 0).any():
-        raise InputError(f"{where}: time stamps run backwards; record it anew, or leave the episode out")
+    back = (np.diff(time) <= 0) | (np.diff(stamp) < 0)
+    if back.any():
+        raise InputError(
+            f"{where}, frame {int(np.argmax(back)) + 1}: time stamps run backwards; record it anew, or leave the "
+            "episode out"
+        )
+    ahead = stamp - time
+    if (ahead > _EARLIEST_S).any():
+        k = int(np.argmax(ahead))
+        raise InputError(
+            f"{where}, frame {k}: observation.stamp_s is {stamp[k]:g} at {time[k]:g} s: expected the time of the image "
+            "counted from the start of the episode"
+        )
 
 
 def _finite(values: Array, key: str, where: str) -> Array:
