@@ -20,6 +20,11 @@ Batch = dict[str, Tensor]
 _STREAM = 7  # keeps the numbers drawn here apart from others of the same seed
 
 
+def counted(batch: Batch) -> Tensor:
+    """Return which steps of the chunks are to be learnt, (B, K): those of the episode that are not given."""
+    return batch["valid"] * (1.0 - batch["prefix_mask"])
+
+
 class PictureSource(Protocol):
     """Gives the images of samples, see `fabg.learn.pictures`."""
 

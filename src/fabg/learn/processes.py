@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from fabg.errors import ConfigError
@@ -29,10 +29,19 @@ class Team:
 
     def shared(self, model: nn.Module) -> nn.Module:
         """Return a module whose gradients are the mean over all processes."""
+        return model if self.size == 1 else DistributedDataParallel(model)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over all processes, the same in each."""
         if self.size == 1:
-            return model
-        # A style that is not used leaves parameters without a gradient in some batches.
-        return DistributedDataParallel(model, find_unused_parameters=True)
+            return values
+        total = values.detach().clone()
+        distributed.all_reduce(total)
+        return total / self.size
+
+    def any(self, here: bool) -> bool:
+        """Return whether it is so in any process: all of them must stop at the same step."""
+        return bool(self.mean(torch.tensor(float(here), device=self.device)) > 0)
 
 
 @contextmanager

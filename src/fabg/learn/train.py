@@ -1,7 +1,7 @@
 """The training loop: demonstrations in, a folder with checkpoints and logs out.
 
 Everything drawn depends on the seed and the step alone, so a training that was interrupted goes on as if nothing had
-happened, and several processes learn what one would.
+happened, and several processes learn what one would (drop-out and styles aside, which each draws for its own share).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import nn
 
 from fabg import expression
 from fabg.demos.reader import Dataset
-from fabg.errors import ConfigError, FabgError
-from fabg.learn.batches import Batch, Batches
+from fabg.errors import ConfigError, FabgError, InputError
+from fabg.learn.batches import Batch, Batches, counted
 from fabg.learn.checkpoint import (
     NAME,
     Checkpoint,
@@ -44,13 +44,15 @@ _ANGLES_DEG = (0, 5, 10, 15, 20, 25)
 class Progress:
     """How far a training is, for people: told every few steps.
 
-    `row` holds the figures of this step, and those of the validation when there was one.
+    `row` holds the figures of this step, and those of the validation when there was one; `trouble` is what should be
+    known and does not end the training.
     """
 
     step: int
     steps: int
     samples_a_second: float
     row: dict[str, float]
+    trouble: str = ""
 
 
 Tell = Callable[[Progress], None]
@@ -90,18 +92,21 @@ class Training:
     ) -> None:  # fmt: skip
         self.config, self.out, self.team = config, out, team
         self.path = out / NAME
+        self._rate = 0.0
         before = self._before(resume)
         torch.set_num_threads(config.threads or torch.get_num_threads())
         self.demonstrations = read_demonstrations(config, tell=read_tell)
-        if before is not None and before.layout != self.demonstrations.layout:
-            raise ConfigError(
-                f"the checkpoint in {str(out)!r} was trained on other data or another layout; begin anew"
-            )
+        if before is not None:
+            self._same_data(before)
         self.batches = Batches(
             self.demonstrations, config.samples, config.seed, _pictures(config, self.demonstrations)
         )
         torch.manual_seed(config.seed)
         scales = Scales.of(self.demonstrations)
+        if not scales.moves.any():
+            raise InputError(
+                f"the actions of {', '.join(config.data)} never change: there is nothing to learn"
+            )
         self.model = ActionChunkingTransformer(config.model, self.demonstrations.layout, scales).to(
             team.device
         )
@@ -128,35 +133,39 @@ class Training:
         """
         c, began, done = self.config, time.monotonic(), 0
         if not self.log:
-            self._note(self._row(math.nan, math.nan), tell, 0.0)
-        while self.step < c.steps and not stop():
-            loss, divergence = self._learn()
+            self._note({"step": self.step} | self.validate(), tell)
+        while self.step < c.steps and not self.team.any(stop()):
+            figures = self._learn()
             done += 1
             last = self.step == c.steps
-            rate = done * c.batch / (time.monotonic() - began)
+            self._rate = done * c.batch / (time.monotonic() - began)
             if self.step % c.validate_every == 0 or last:
-                self._note(self._row(loss, divergence), tell, rate)
+                self._note({"step": self.step} | figures | self.validate(), tell)
             else:
-                tell(Progress(self.step, c.steps, rate, {"loss": loss}))
+                self._tell(tell, figures)
             if self.step % c.checkpoint_every == 0 and not last:
-                self.save(must=False)
-        self.save(must=True)
+                try:
+                    self.save()
+                except ConfigError as error:
+                    self._tell(tell, figures, f"the checkpoint of step {self.step} was not written: {error}")
+        self.save()
         return self.step >= c.steps
 
-    def save(self, *, must: bool) -> None:
-        """Write the checkpoint; a failure is told in the log and only raised when it `must` be written."""
+    def save(self) -> None:
+        """Write the checkpoint.
+
+        Raises
+        ------
+        ConfigError
+            When it cannot be written; the one before is still there.
+        """
         if not self.team.leads:
             return
         state = Checkpoint(
             self.step, self.config, self.demonstrations.layout, self.model.state_dict(),
             optimizer_tensors(self.optimizer), self.log, self.facts(),
         )  # fmt: skip
-        try:
-            write_checkpoint(self.path, state)
-        except ConfigError:
-            if must:
-                raise
-            self.log[-1]["checkpoint_failed_at"] = self.step
+        write_checkpoint(self.path, state)
 
     def facts(self) -> dict[str, Any]:
         """Return what the model card tells of the data."""
@@ -192,8 +201,23 @@ class Training:
             )
         return before
 
-    def _learn(self) -> tuple[float, float]:
-        """Do one step; return the loss of this process's share, and the divergence."""
+    def _same_data(self, before: Checkpoint) -> None:
+        """See that a checkpoint was trained on these data: others would be held out otherwise."""
+        if before.layout != self.demonstrations.layout:
+            raise ConfigError(
+                f"the checkpoint in {str(self.out)!r} has another layout, for the tasks "
+                f"{', '.join(name_of(text) for text in before.layout.tasks)}: begin anew in another folder"
+            )
+        now = self.facts()
+        for name in ("episodes", "samples"):
+            if before.facts.get(name) != now[name]:
+                raise ConfigError(
+                    f"the data have {name} {now[name]}, and the training in {str(self.out)!r} had "
+                    f"{before.facts.get(name)}: go on with the same data, or begin anew in another folder"
+                )
+
+    def _learn(self) -> dict[str, float]:
+        """Do one step; return its loss, and the divergence of the styles, over all processes."""
         c = self.config
         self.model.train()
         for group in self.optimizer.param_groups:
@@ -205,25 +229,32 @@ class Training:
         # Drop-out draws from the global generator: seeded by the step, a resumed training draws the same.
         torch.manual_seed(c.seed * 1_000_003 + self.step * self.team.size + self.team.rank)
         error, divergence = self._shared(batch, generator)
+        # Each share was divided by what counts in it: this makes the mean over processes the loss of the whole batch.
+        count = counted(batch).sum()
+        error = error * (count / self.team.mean(count).clamp(min=1e-6))
         loss = error + c.kl_weight * divergence
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss is {float(loss)} at step {self.step}: lower learning_rate, now {c.learning_rate}; the last "
-                f"checkpoint, {str(self.path)!r}, is from before"
-            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
+        figures = self.team.mean(torch.stack([error.detach(), divergence.detach()]))
+        if not (torch.isfinite(figures).all() and torch.isfinite(norm)):
+            before = (
+                f"; the last checkpoint, {str(self.path)!r}, is from before" if self.path.exists() else ""
+            )
+            raise TrainingDiverged(
+                f"the loss is {float(figures[0])} and its gradient {float(norm)} at step {self.step}: lower "
+                f"learning_rate, now {c.learning_rate}, and begin anew in another folder{before}"
+            )
         self.optimizer.step()
         self.step += 1
-        return float(error.detach()), float(divergence.detach())
+        return {"loss": float(figures[0]), "kl": float(figures[1])}
 
-    def _row(self, loss: float, divergence: float) -> dict[str, float]:
-        return {"step": self.step, "loss": loss, "kl": divergence} | self.validate()
-
-    def _note(self, row: dict[str, float], tell: Tell, rate: float) -> None:
+    def _note(self, row: dict[str, float], tell: Tell) -> None:
         self.log.append(row)
-        tell(Progress(self.step, self.config.steps, rate, row))
+        self._tell(tell, row)
+
+    def _tell(self, tell: Tell, row: dict[str, float], trouble: str = "") -> None:
+        tell(Progress(self.step, self.config.steps, self._rate, row, trouble))
 
     def validate(self) -> dict[str, float]:
         """Return errors on the held-out episodes, without a style; empty when there are none.
