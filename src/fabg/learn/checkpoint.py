@@ -84,17 +84,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if about["format"] != FORMAT:
             raise ConfigError(f"format is {about['format']!r}: expected {FORMAT!r}")
         config, layout = from_table(about["config"]), Layout.from_json(about["layout"])
-        step, log, facts = int(about["step"]), about["log"], about["facts"]
+        step, log, facts = int(about["step"]), list(about["log"]), dict(about["facts"])
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
     except FileNotFoundError as error:
         raise ModelFileError(
             f"there is no checkpoint {str(path)!r}: train first, or name another run"
         ) from error
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"the checkpoint {str(path)!r} cannot be used ({error}): {_REMEDY}") from error
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
-    for name, value in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = value
     return Checkpoint(step, config, layout, parts["model"], parts["optimizer"], log, facts)
 
 

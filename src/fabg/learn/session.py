@@ -25,7 +25,8 @@ def train(config: TrainConfig, out: Path, *, resume: bool) -> bool:
     """Train in a folder, and show how it goes; return whether it came to its end.
 
     The folder then holds ``checkpoint.safetensors``, ``config.yaml``, ``log.json`` (the figures of every validation)
-    and ``tensorboard/``. Ctrl-C ends after the present step, with a checkpoint.
+    and ``tensorboard/``. Ctrl-C ends after the present step, with a checkpoint. Of several processes the
+    first one talks.
 
     Raises
     ------
@@ -44,17 +45,25 @@ def train(config: TrainConfig, out: Path, *, resume: bool) -> bool:
             for note in training.demonstrations.notes:
                 console.print(f"note: {note}", highlight=False)
             console.print(_summary(training), highlight=False)
+            if training.step:
+                done = "done already" if training.step >= config.steps else "gone on with"
+                console.print(f"step {training.step} of {config.steps}: {done}", highlight=False)
             write_text(out / "config.yaml", yaml.safe_dump(_plain(config.to_json()), sort_keys=False))
         bar.reset(row, total=config.steps, completed=training.step, description="training")
         with _curves(out / "tensorboard", us) as curves:
 
             def tell(progress: Progress) -> None:
+                if not us.leads:
+                    return
+                if progress.trouble:
+                    bar.console.print(f"warning: {progress.trouble}", highlight=False)
+                    return
                 loss = progress.row.get("loss", math.nan)
                 figures = f"loss {loss:.4f}  {progress.samples_a_second:.0f} samples/s"
                 bar.update(row, completed=progress.step, figures=figures)
-                if "val_loss" in progress.row and us.leads:
+                if "val_loss" in progress.row:
                     bar.console.print(_line(progress), highlight=False)
-                if progress.step % 10 == 0 or len(progress.row) > 1:
+                if progress.step % 10 == 0 or "step" in progress.row:
                     curves(progress.step, progress.row | {"samples_a_second": progress.samples_a_second})
 
             finished = training.run(tell, stopping.is_set)
@@ -82,10 +91,11 @@ def _summary(training: Training) -> str:
 
 def _line(progress: Progress) -> str:
     row = progress.row
+    loss = f"loss {row['loss']:.4f}, " if "loss" in row else ""
     gaze, shape = row.get("gaze_deg@100", math.nan), row.get("shape@100", math.nan)
     return (
-        f"step {progress.step}: loss {row['loss']:.4f}, held out {row['val_loss']:.4f}; 100 ms ahead "
-        f"gaze {gaze:.2f} deg, shapes {shape:.4f}"
+        f"step {progress.step}: {loss}held out {row['val_loss']:.4f}; 100 ms ahead gaze {gaze:.2f} deg, "
+        f"shapes {shape:.4f}"
     )
 
 
