@@ -62,7 +62,7 @@ def export(checkpoint: Path, out: Path, *, name: str | None = None) -> Exported:
     ModelFileError
         When the checkpoint cannot be used.
     ExportFailed
-        When the exported model differs from the trained one by more than `LARGEST_DIFFERENCE`.
+        When the exported model differs from the trained one by more than `LARGEST_DIFFERENCE`, or says NaN.
     """
     state = read_checkpoint(checkpoint)
     model = ActionChunkingTransformer(state.config.model, state.layout)
@@ -144,7 +144,8 @@ def _onnx(model: ActionChunkingTransformer, layout: Layout) -> bytes:
         import onnxscript  # noqa: F401 - the exporter's own need, named here with the remedy
     except ImportError as error:
         raise EnvironmentProblem("onnxscript is missing: python3 tools/setup_env.py --with train") from error
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for noisy in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -181,7 +182,8 @@ def _largest_difference(model: ActionChunkingTransformer, data: bytes, layout: L
         (exported,) = session.run(["actions"], feed)
         with torch.inference_mode():
             trained = model({name: torch.from_numpy(value) for name, value in feed.items()}).numpy()
-        worst = max(worst, float(np.abs(exported - trained).max()))
+        # Not max(): it would pass over NaN.
+        worst = float(np.maximum(worst, np.abs(exported - trained).max()))
     return worst
 
 
