@@ -101,7 +101,10 @@ def _overrides(settings: list[str], data: list[str] | None) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {setting!r}: expected name=value, for example steps=500")
-        found[name.strip()] = yaml.safe_load(value)
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting!r}: the value is no YAML: {error}") from error
     if data:
         found["data"] = data
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -163,6 +164,10 @@ class TrainConfig:
             raise ConfigError(f"inputs is {self.inputs!r}: expected one of {', '.join(INPUTS)}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ConfigError(f"device is {self.device!r}: expected auto, cpu or cuda")
+        if not self.name or "/" in self.name or self.name.startswith("."):
+            raise ConfigError(f"name is {self.name!r}: expected a name for a file")
+        if self.tasks is not None and not self.tasks:
+            raise ConfigError("tasks names none: leave it out to learn all of the data")
         if not self.data:
             raise ConfigError("data names no data set: expected at least one folder, e.g. data: [demos]")
         check_ranges(
@@ -219,6 +224,13 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Train
         raise ConfigError(
             f"the configuration {str(path)!r} is a {type(table).__name__}: expected names and values"
         )
+    # Folders that the file names may lie beside it; those of the overrides lie where you are.
+    data = table.get("data")
+    if isinstance(data, str | list):
+        folders = [data] if isinstance(data, str) else data
+        table["data"] = [
+            str(p) if (p := path.parent / str(folder)).is_dir() else folder for folder in folders
+        ]
     for name, value in (overrides or {}).items():
         place = table
         *groups, last = name.split(".")
@@ -227,12 +239,6 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Train
             if not isinstance(place, dict):
                 raise ConfigError(f"{name}: {group} is no group of values")
         place[last] = value
-    data = table.get("data", ())
-    if isinstance(data, str):
-        data = [data]
-    if isinstance(data, list | tuple):
-        beside = [path.parent / str(folder) for folder in data]
-        table["data"] = [str(b if b.is_dir() else folder) for b, folder in zip(beside, data, strict=True)]
     return from_table(table)
 
 
@@ -255,11 +261,18 @@ def _build(kind: type, table: Any, where: str) -> Any:
 
 def _plain(name: str, value: Any, hint: Any) -> Any:
     if hint in (tuple[str, ...], tuple[str, ...] | None):
-        if value is None or isinstance(value, list | tuple):
-            return None if value is None else tuple(str(v) for v in value)
-        return (str(value),)
+        if value is None and hint != tuple[str, ...]:
+            return None
+        values = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(v, str) for v in values):
+            raise ConfigError(f"{name} is {value!r}: expected names")
+        return tuple(values)
     kinds: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
     wanted = kinds[hint]
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 takes 1e-3 for a text: it wants 1.0e-3.
+        with suppress(ValueError):
+            value = float(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{name} is {value!r}: expected {hint.__name__}")
     return hint(value)

@@ -101,6 +101,11 @@ def read_demonstrations(
         When a data set lacks a feature, has another number of joints, holds NaN, or has time stamps that run
         backwards; the message names the place.
     """
+    for folder in config.data:
+        if not Path(folder).is_dir():
+            raise InputError(
+                f"there is no data set {folder!r}: record one with `fabg sim demos`, or name another with --data"
+            )
     sets = [Dataset(Path(folder)) for folder in config.data]
     for data in sets:
         _check(data, config.inputs)
