@@ -17,6 +17,7 @@ from fabg.errors import ConfigError, ModelFileError
 from fabg.policy.layout import Layout
 
 FORMAT = "fabg-policy-1"
+_KINDS = {"name": str, "sha256": str, "licence": str, "layout": dict, "training": dict, "measured": dict}
 _REMEDY = "make it again with `fabg export`"
 
 
@@ -80,6 +81,9 @@ def read_model(model: Path) -> tuple[bytes, ModelCard]:
         table = json.loads(text)
         if table["format"] != FORMAT:
             raise ConfigError(f"format is {table['format']!r}: expected {FORMAT!r}")
+        for name, kind in _KINDS.items():
+            if not isinstance(table[name], kind):
+                raise ConfigError(f"{name} is {table[name]!r}: expected {kind.__name__}")
         card = ModelCard(
             name=table["name"], layout=Layout.from_json(table["layout"]), sha256=table["sha256"],
             training=table["training"], measured=table["measured"], licence=table["licence"],

@@ -121,4 +121,12 @@ class Layout:
             raise ConfigError(
                 f"layout: {odd[0]!r} is unknown or missing: expected {', '.join(sorted(known))}"
             )
-        return cls(**{**table, "tasks": tuple(table["tasks"])})
+        tasks = table["tasks"]
+        if not isinstance(tasks, list) or not tasks or not all(isinstance(task, str) for task in tasks):
+            raise ConfigError(f"layout: tasks is {tasks!r}: expected a list of sentences")
+        values = {**table, "tasks": tuple(tasks)}
+        for field in fields(cls):
+            value, kind = values[field.name], type(field.default)
+            if type(value) is not kind and (type(value), kind) != (int, float):
+                raise ConfigError(f"layout: {field.name} is {value!r}: expected {kind.__name__}")
+        return cls(**values)

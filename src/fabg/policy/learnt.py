@@ -87,7 +87,7 @@ class LearntPolicy:
         Raises
         ------
         CommandRefused
-            When the stamp is not finite, or the model's answer is not.
+            When the stamp is not finite, or the model's answer is not; the past is forgotten then.
         """
         return self.predict_after(observation, None)
 
@@ -108,10 +108,14 @@ class LearntPolicy:
                 self.reset()
             elif since_s <= 0.0:
                 return self._chunk
-        self._show(observation)
-        self._put_prefix(committed, stamp_s)
-        (values,) = self._session.run(["actions"], self._feed)
-        self._chunk = Chunk(_within(values[0]), stamp_s, self.card.layout.dt_s, self.name)
+        try:
+            self._show(observation)
+            self._put_prefix(committed, stamp_s)
+            (values,) = self._session.run(["actions"], self._feed)
+            self._chunk = Chunk(_within(values[0]), stamp_s, self.card.layout.dt_s, self.name)
+        except Exception:
+            self.reset()  # NaN that was seen would spoil every answer until it is too old
+            raise
         self._stamp_s = stamp_s
         return self._chunk
 
@@ -158,10 +162,12 @@ def _session(data: bytes, card: ModelCard) -> onnxruntime.InferenceSession:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has its own, undocumented kinds
         raise ModelFileError(f"the model {card.name!r} cannot be loaded ({error}): export it anew") from error
-    found = {item.name: tuple(item.shape) for item in session.get_inputs()}
-    if found != card.layout.shapes():
+    layout = card.layout
+    wanted = layout.shapes() | {"actions": (1, layout.chunk_steps, layout.action_size)}
+    found = {item.name: tuple(item.shape) for item in (*session.get_inputs(), *session.get_outputs())}
+    if found != wanted:
         raise ModelFileError(
-            f"the model {card.name!r} takes {found}: its card says {card.layout.shapes()}; export it anew"
+            f"the model {card.name!r} takes and gives {found}: its card says {wanted}; export it anew"
         )
     return session
 
