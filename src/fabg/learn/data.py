@@ -170,7 +170,7 @@ class _Builder:
         if not on_grid:
             action = np.stack([np.interp(grid, time, column) for column in action.T], axis=1)
         index, age = look_back(stamp[new], stamp[new], self.layout.history_steps, self.layout.history_step_s)
-        first, between = _place(stamp[new] / self.layout.dt_s, len(grid), _ON_TIME_S / self.layout.dt_s)
+        first, between = _place(stamp[new] / self.layout.dt_s, _ON_TIME_S / self.layout.dt_s)
         self._parts.append(
             {
                 "rows": _rows(columns, new, self.layout, where),
@@ -201,9 +201,9 @@ class _Builder:
         )  # fmt: skip
 
 
-def _place(time: Array, steps: int, on_time: float) -> tuple[Array, Array]:
+def _place(time: Array, on_time: float) -> tuple[Array, Array]:
     """Return the step at or just before each time, in steps, and how far the time is from there to the next."""
-    time = np.clip(time, 0.0, steps - 1)
+    time = np.maximum(time, 0.0)
     first = np.floor(time + on_time).astype(np.int64)
     between = np.where(time - first > on_time, time - first, 0.0)
     return first, between.astype(np.float32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,17 @@ def train(config: TrainConfig, out: Path, *, resume: bool) -> bool:
                 console.print(f"step {training.step} of {config.steps}: {done}", highlight=False)
             write_text(out / "config.yaml", yaml.safe_dump(_plain(config.to_json()), sort_keys=False))
         bar.reset(row, total=config.steps, completed=training.step, description="training")
-        with _curves(out / "tensorboard", us) as curves:
+
+        def warn(text: str) -> None:
+            bar.console.print(f"warning: {text}", highlight=False)
+
+        with _curves(out / "tensorboard", us, warn) as curves:
 
             def tell(progress: Progress) -> None:
                 if not us.leads:
                     return
                 if progress.trouble:
-                    bar.console.print(f"warning: {progress.trouble}", highlight=False)
-                    return
+                    return warn(progress.trouble)
                 loss = progress.row.get("loss", math.nan)
                 figures = f"loss {loss:.4f}  {progress.samples_a_second:.0f} samples/s"
                 bar.update(row, completed=progress.step, figures=figures)
@@ -100,7 +103,9 @@ def _line(progress: Progress) -> str:
 
 
 @contextmanager
-def _curves(folder: Path, us: Team) -> Iterator[Any]:
+def _curves(
+    folder: Path, us: Team, warn: Callable[[str], None]
+) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
     """Yield what writes figures for TensorBoard; it writes nothing where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -109,14 +114,26 @@ def _curves(folder: Path, us: Team) -> Iterator[Any]:
     if not us.leads or SummaryWriter is None:
         yield lambda step, row: None
         return
-    with SummaryWriter(str(folder)) as writer:
+    writer: Any = SummaryWriter(str(folder))
 
-        def write(step: int, row: dict[str, float]) -> None:
+    def write(step: int, row: Mapping[str, float]) -> None:
+        nonlocal writer
+        if writer is None:
+            return
+        try:
             for name, value in row.items():
                 if name != "step" and math.isfinite(value):
                     writer.add_scalar(name.replace("@", "/"), value, step)
+        except OSError as error:  # curves are no reason to lose a training
+            writer = None
+            warn(f"TensorBoard has no curves from step {step} on: {error.strerror or error}")
 
+    try:
         yield write
+    finally:
+        with suppress(OSError):
+            if writer is not None:
+                writer.close()
 
 
 def _plain(value: Any) -> Any:
