@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fabg import expression
-from fabg.learn.batches import Batch
+from fabg.learn.batches import Batch, counted
 from fabg.learn.config import ModelConfig
 from fabg.learn.data import Demonstrations
 from fabg.policy import features, history
@@ -48,14 +48,7 @@ class Scales:
     def of(cls, d: Demonstrations) -> Scales:
         """Measure them on the demonstrations that are trained on; what is masked does not count."""
         chosen = np.unique(d.look[~d.held_out])
-        rows = d.rows[chosen[chosen >= 0]].astype(np.float64)
-        mask = rows[:, features.MASK_OF] if len(rows) else np.zeros((1, features.SIZE))
-        rows = rows if len(rows) else np.zeros((1, features.SIZE))
-        count = np.maximum(mask.sum(axis=0), 1.0)
-        mean = (rows * mask).sum(axis=0) / count
-        spread = np.sqrt((((rows - mean) ** 2) * mask).sum(axis=0) / count)
-        masks = np.unique(features.MASK_OF)
-        mean[masks], spread[masks] = 0.0, 1.0
+        mean, spread = features.spread_of(d.rows[chosen[chosen >= 0]])
         used = np.zeros(len(d.actions), bool)
         for first, last in {*zip(d.first[~d.held_out], d.last[~d.held_out], strict=True)}:
             used[first : last + 1] = True
@@ -137,7 +130,7 @@ class ActionChunkingTransformer(nn.Module):
     def losses(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the L1 error in units of the actions' spreads, and the divergence of the style, nats."""
         wanted = (batch["actions"] - self.action_mean) / self.action_spread
-        counted = batch["valid"] * (1.0 - batch["prefix_mask"])
+        count = counted(batch)
         style, divergence = None, torch.zeros((), device=wanted.device)
         if self.config.latent:
             mean, log_variance = self.recogniser(wanted * self.moves)
@@ -151,7 +144,7 @@ class ActionChunkingTransformer(nn.Module):
             batch = batch | {"history": self._without_joints(batch["history"], ~shown)}
         error = (self._decode(batch, style) - wanted).abs() * self.moves
         per_step = error.sum(-1) / self.moves.sum()
-        return (per_step * counted).sum() / counted.sum().clamp(min=1.0), divergence
+        return (per_step * count).sum() / count.sum().clamp(min=1.0), divergence
 
     def _decode(self, batch: Batch, style: Tensor | None) -> Tensor:
         count = len(batch["task"])

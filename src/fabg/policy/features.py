@@ -86,6 +86,24 @@ def people_orders() -> NDArray[np.int64]:
     return np.stack([np.concatenate([blocks[order].ravel(), masks[order], rest]) for order in orders])
 
 
+def spread_of(known: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each column, (SIZE,), over the rows (n, SIZE) in which it is known.
+
+    People share theirs, and so do hands: who stands in which place means nothing. Masks have 0 and 1.
+    """
+    mean, spread = np.zeros(SIZE), np.ones(SIZE)
+    for columns, masks in ((PEOPLE, PEOPLE_MASK), (HANDS, HANDS_MASK), (JOINTS, JOINTS_MASK)):
+        count = masks.stop - masks.start
+        values = known[:, columns].astype(np.float64).reshape(len(known), count, -1)
+        there = values[known[:, masks] > 0.0]
+        if len(there):
+            mean[columns], spread[columns] = (
+                np.tile(there.mean(axis=0), count),
+                np.tile(there.std(axis=0), count),
+            )
+    return mean, spread
+
+
 def _bearing(points: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return yaw (left), pitch (down) and inverse distance of points (..., 3); 0 for the origin itself."""
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
