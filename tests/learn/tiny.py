@@ -15,11 +15,13 @@ from fabg.demos.writer import DatasetWriter
 from fabg.learn.checkpoint import NAME, Checkpoint, write_checkpoint
 from fabg.learn.config import TrainConfig, from_table
 from fabg.learn.model import ActionChunkingTransformer, Scales
+from fabg.learn.processes import Team
 from fabg.policy import history
 from fabg.policy.layout import Layout
 from fabg.policy.observation import SHAPES
 from fabg.policy.task_texts import TASK_TEXTS
 
+ALONE = Team(0, 1, torch.device("cpu"))
 MODEL = {
     "width": 16, "heads": 2, "feedforward": 16, "layers": 1, "latent": 0, "dropout": 0.0, "query_steps": 2,
 }  # fmt: skip
