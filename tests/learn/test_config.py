@@ -38,6 +38,8 @@ def write(path, values):
         ({"data": None}, ["data is None"]),
         ({"data": {"a": 1}}, ["data is {'a': 1}"]),
         ({"tasks": []}, ["tasks names none"]),
+        ({"episodes": 0}, ["episodes is 0", "1 to"]),
+        ({"episodes": True}, ["episodes is True", "int"]),
         ({"name": "../x"}, ["name is '../x'"]),
         ({"inputs": "smell"}, ["smell", "features, rgbd, both"]),
         ({"device": "tpu"}, ["tpu", "auto, cpu or cuda"]),

@@ -220,3 +220,23 @@ def test_validation_has_whole_episodes_of_every_task(tmp_path, demos):
     assert not read_demonstrations(config(demos, samples={"held_out": 0.0})).held_out.any()
     drawn = {tuple(read_demonstrations(config(demos, seed=seed)).held_out) for seed in range(5)}
     assert len(drawn) > 1
+
+
+def test_the_first_episodes_alone(demos):
+    def frames(made):
+        d = read_demonstrations(made)
+        return [tuple(map(int, row)) for row in d.frames]
+
+    whole = frames(config(demos))
+    some = frames(config(demos, episodes=5))
+    assert some == [row for row in whole if row[1] < 5]
+    # Of those tasks that are learnt, in the order in which they were recorded.
+    kept = frames(config(demos, tasks=[TASKS[1]], episodes=1))
+    assert {row[1] for row in kept} == {first_of(demos, TEXTS[1])}
+    with pytest.raises(InputError, match=r"have \d+ episodes.*at least 1000"):
+        read_demonstrations(config(demos, episodes=1000))
+
+
+def first_of(root, text):
+    data = Dataset(root)
+    return next(e for e in range(len(data)) if data.episode_tasks(e)[0] == text)

@@ -121,6 +121,8 @@ class TrainConfig:
         Folders of LeRobot v3.0 data sets; relative ones lie beside the configuration file, or where you are.
     tasks
         Sentences or short names of the tasks to learn; None: all of the data.
+    episodes
+        Only the first so many of those, as they were recorded; None: all.
     inputs
         "features", "rgbd" or "both".
     steps, batch, learning_rate, weight_decay, warm_up, clip
@@ -142,6 +144,7 @@ class TrainConfig:
     name: str = "policy"
     data: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
+    episodes: int | None = None
     inputs: str = "features"
     steps: int = 2000
     batch: int = 128
@@ -170,6 +173,8 @@ class TrainConfig:
             raise ConfigError("tasks names none: leave it out to learn all of the data")
         if not self.data:
             raise ConfigError("data names no data set: expected at least one folder, e.g. data: [demos]")
+        if self.episodes is not None:
+            check_ranges(self, {"episodes": (1, 10_000_000)})
         check_ranges(
             self,
             {
@@ -267,6 +272,10 @@ def _plain(name: str, value: Any, hint: Any) -> Any:
         if not all(isinstance(v, str) for v in values):
             raise ConfigError(f"{name} is {value!r}: expected names")
         return tuple(values)
+    if hint == int | None:
+        if value is None:
+            return None
+        hint = int
     kinds: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
     wanted = kinds[hint]
     if hint is float and isinstance(value, str):

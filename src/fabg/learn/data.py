@@ -123,6 +123,13 @@ def read_demonstrations(
     ]
     if not chosen:
         raise InputError(f"the data sets {', '.join(config.data)} have no episodes: record some first")
+    if config.episodes is not None:
+        if len(chosen) < config.episodes:
+            raise InputError(
+                f"the data sets {', '.join(config.data)} have {len(chosen)} episodes of these tasks: expected at least "
+                f"{config.episodes}, as episodes says"
+            )
+        chosen = chosen[: config.episodes]
     texts = tuple(sorted({sets[d].episode_tasks(e)[0] for d, e in chosen}))
     s = config.samples
     layout = Layout(
