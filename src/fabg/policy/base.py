@@ -181,6 +181,14 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class Watching(Protocol):
+    """A policy that looks back: it wants to see every observation, also those that it is not asked about."""
+
+    def watch(self, observation: Observation) -> None:
+        """Remember an observation; one that is not newer than the last is passed over."""
+
+
+@runtime_checkable
 class PrefixPolicy(Policy, Protocol):
     """A policy that goes on from what is fixed already: see `fabg.policy.prefix`."""
 

@@ -76,8 +76,26 @@ class LearntPolicy:
     def reset(self) -> None:
         """Forget the past."""
         self._history.reset()
-        self._stamp_s: float | None = None
+        self._newest_s = -math.inf
         self._chunk: Chunk | None = None
+
+    def watch(self, observation: Observation) -> None:
+        """Remember an observation; one that is not newer than the last is passed over.
+
+        Raises
+        ------
+        CommandRefused
+            When the stamp is not finite.
+        """
+        stamp_s = observation.stamp_s
+        if not math.isfinite(stamp_s):
+            raise CommandRefused(f"stamp is {stamp_s}: expected a finite time in s")
+        if abs(stamp_s - self._newest_s) > RESTART_S:
+            self.reset()
+        if stamp_s > self._newest_s:
+            self._newest_s = stamp_s
+            if self.card.layout.sees_features:
+                self._history.add(stamp_s, features.rows(encode(observation, stamp_s)))
 
     def predict(self, observation: Observation) -> Chunk:
         """Return what to do from ``observation.stamp_s`` on.
@@ -99,30 +117,22 @@ class LearntPolicy:
         CommandRefused
             As in `predict`.
         """
-        stamp_s = observation.stamp_s
-        if not math.isfinite(stamp_s):
-            raise CommandRefused(f"stamp is {stamp_s}: expected a finite time in s")
-        if self._stamp_s is not None and self._chunk is not None:
-            since_s = stamp_s - self._stamp_s
-            if abs(since_s) > RESTART_S:
-                self.reset()
-            elif since_s <= 0.0:
-                return self._chunk
+        self.watch(observation)
+        if self._chunk is not None and observation.stamp_s <= self._chunk.t0_s:
+            return self._chunk
         try:
-            self._show(observation)
-            self._put_prefix(committed, stamp_s)
+            self._look(observation)
+            self._put_prefix(committed, self._newest_s)
             (values,) = self._session.run(["actions"], self._feed)
-            self._chunk = Chunk(_within(values[0]), stamp_s, self.card.layout.dt_s, self.name)
+            self._chunk = Chunk(_within(values[0]), self._newest_s, self.card.layout.dt_s, self.name)
         except Exception:
             self.reset()  # NaN that was seen would spoil every answer until it is too old
             raise
-        self._stamp_s = stamp_s
         return self._chunk
 
-    def _show(self, observation: Observation) -> None:
+    def _look(self, observation: Observation) -> None:
         layout = self.card.layout
         if layout.sees_features:
-            self._history.add(observation.stamp_s, features.rows(encode(observation, observation.stamp_s)))
             self._feed["history"][0] = self._history.window()
         if layout.sees_pictures:
             from fabg.policy.pictures import prepare
@@ -131,9 +141,8 @@ class LearntPolicy:
                 raise CommandRefused(
                     "the model looks at images, and the observation has none: let it see rgbd"
                 )
-            for name, value in prepare(
-                observation.images, (layout.picture_height, layout.picture_width)
-            ).items():
+            size = (layout.picture_height, layout.picture_width)
+            for name, value in prepare(observation.images, size).items():
                 if name in self._feed:
                     self._feed[name][0] = value
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fabg import expression
 from fabg.errors import ConfigError
-from fabg.policy.base import Chunk, Observation, Policy, PrefixPolicy
+from fabg.policy.base import Chunk, Observation, Policy, PrefixPolicy, Watching
 from fabg.policy.executors import Anticipating, Committing, Executor, Move, make_executor
 from fabg.robot.servo_delay import ServoDelay
 from fabg.social.answers import LOOK_RAD, candidates
@@ -104,7 +104,7 @@ class PolicyDriver:
         self._delays = delays
         self._coming: DelayLine[Chunk] = DelayLine()
         self._offered: Chunk | None = None
-        self._asked_stamp_s = -math.inf
+        self._asked_stamp_s = self._watched_s = -math.inf
         self._free_s = 0.0
         self._last: expression.Vector = expression.neutral()
         self._stamp_s: float | None = None
@@ -116,6 +116,8 @@ class PolicyDriver:
         now = world.time_s
         if isinstance(self.executor, Anticipating):
             self._measure(world, self.executor)
+        if isinstance(self.policy, Watching):
+            self._watch(world, self.policy)
         if now >= self._free_s - _ON_TIME_S:
             self._ask(world, now)
         chunk = self._coming.newest(now)
@@ -126,6 +128,15 @@ class PolicyDriver:
         if isinstance(move, Move):
             self._last, self._stamp_s = move.vector, move.stamp_s
         return self._last, self._stamp_s
+
+    def _watch(self, world: World, policy: Watching) -> None:
+        """Show the policy what has arrived, whether it is asked or not."""
+        seen = world.seen
+        if seen is not None and seen.stamp_s > self._watched_s:
+            self._watched_s = seen.stamp_s
+            observation = world.observation
+            assert observation is not None
+            policy.watch(observation)
 
     def _ask(self, world: World, now: float) -> None:
         observation = world.observation
