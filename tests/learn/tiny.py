@@ -111,11 +111,12 @@ def write_run(folder: Path, model: ActionChunkingTransformer, **change) -> Path:
 
 
 def write_set(
-    root, episodes, *, fps=50, action=None, stamp=None, joints=25, sizes=None, without=(), task="look"
-):
+    root, episodes, *, fps=50, action=None, stamp=None, joints=25, sizes=None, without=(), task="look", frame=None
+):  # fmt: skip
     """Write a data set whose episodes have so many frames.
 
-    ``action(t)`` gives the 61 numbers at a time; ``stamp(k)`` the capture time of frame k.
+    ``action(t)`` gives the 61 numbers at a time; ``stamp(k)`` the capture time of frame k; ``frame(episode, k)`` values
+    in place of random ones.
     """
     sizes = NUMBERS | (sizes or {})
     features = {
@@ -138,6 +139,7 @@ def write_set(
                 for name in ("people_mask", "hands_mask"):
                     if f"observation.{name}" in features:
                         values[f"observation.{name}"] = rng.integers(0, 2, sizes[name])
+                values |= frame(episode, k) if frame else {}
                 writer.add_frame(task=task, **{name: values[name] for name in features})
             writer.end_episode()
     return Path(root)
