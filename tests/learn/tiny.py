@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -98,14 +99,14 @@ def batch(seed=0, count=5, lay=None):
     return {name: torch.from_numpy(value) for name, value in found.items()}
 
 
-def write_run(folder: Path, model: ActionChunkingTransformer, **change) -> Path:
+def write_run(folder: Path, model: ActionChunkingTransformer) -> Path:
     """Write a checkpoint of a model, as a training would leave it."""
     facts = {
         "data": ["made up"], "episodes": {"affective": 2}, "episodes_held_out": 1, "samples": 7, "minutes": 0.5,
         "notes": ["a note"],
     }  # fmt: skip
     log = [{"step": 3, "loss": 0.5, "val_loss": 0.25, "gaze_deg@0": 1.5}]
-    made = config("-", model={name: getattr(model.config, name) for name in MODEL} | change)
+    made = config("-", model=asdict(model.config))
     write_checkpoint(folder / NAME, Checkpoint(3, made, model.layout, model.state_dict(), {}, log, facts))
     return folder / NAME
 
