@@ -1,4 +1,4 @@
-"""Which parts of the recipe matter?
+"""Which parts of the recipe matter.
 
     python benchmarks/studies/ablations.py --json ablations.json --plot ablations.png
 
@@ -17,6 +17,7 @@ from common import (
     Line,
     Panel,
     Row,
+    cells,
     demonstrations,
     parser,
     played,
@@ -75,7 +76,7 @@ def main() -> None:
         made = trained(name, data, extent.steps, CHANGES[variant])
         errors = {key: float(f"{made.measured[key]:.5g}") for key in VALIDATION if key in made.measured}
         variants.append({"variant": variant, "change": dict(CHANGES[variant]), **errors})
-        rows += [{"variant": variant, **row} for row in played(name, made.model, extent)]
+        rows += [{"variant": variant, **row} for row in played(name, made.model, extent, cells(extent))]
     overall = summary(rows, ("variant", "delay"))
     tasks = summary(rows, ("variant", "task", "delay"))
     save("ablations", arguments, extent, {"variants": variants, "overall": overall, "tasks": tasks})

@@ -44,8 +44,8 @@ Row = dict[str, Any]
 # Arguments -------------------------------------------------------------------------------------------
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the arguments that every study has."""
+def parser(doc: str | None, *, policy: bool = False) -> argparse.ArgumentParser:
+    """Return a parser with the arguments that every study has, and that of those which play one `policy`."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
         "--quick",
@@ -54,6 +54,8 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     )
     made.add_argument("--data", type=Path, help="demonstrations; recorded when left out (200 episodes)")
     made.add_argument("--json", type=Path, help="file for the result")
+    if policy:
+        made.add_argument("--policy", help="ONNX file or name of a policy; trained when left out")
     made.add_argument("--plot", type=Path, help="file for the figure, PNG")
     return made
 
@@ -75,9 +77,9 @@ class Extent:
     events: int
 
     @classmethod
-    def of(cls, quick: bool, seeds: int = 3) -> Extent:
-        """Return that of a study with so many seeds."""
-        return cls(30, (2000,), 1) if quick else cls(1500, tuple(range(2000, 2000 + seeds)), 8)
+    def of(cls, quick: bool, *, seeds: int = 3, events: int = 8) -> Extent:
+        """Return that of a study with so many seeds and events."""
+        return cls(30, (2000,), 1) if quick else cls(1500, tuple(range(2000, 2000 + seeds)), events)
 
 
 def demonstrations(arguments: argparse.Namespace) -> Path:
@@ -140,6 +142,15 @@ def trained(name: str, data: Path, steps: int, change: Mapping[str, Any] | None 
     return Trained(model, read_model(model)[1].measured)
 
 
+def chosen(arguments: argparse.Namespace, extent: Extent) -> tuple[str, Path | str]:
+    """Return name and policy of a study that plays one model: the one it was given, else the recipe's own."""
+    if arguments.policy is not None:
+        path = Path(arguments.policy)
+        return path.stem, path if path.suffix else arguments.policy
+    name = "quick-base" if arguments.quick else "base"
+    return name, trained(name, demonstrations(arguments), extent.steps).model
+
+
 def _digest_of(data: Path) -> str:
     files = sorted(p for p in data.rglob("*") if p.is_file())
     digest = hashlib.sha256()
@@ -151,18 +162,27 @@ def _digest_of(data: Path) -> str:
 # Episodes --------------------------------------------------------------------------------------------
 
 
-def played(
-    name: str,
-    policy: Path | str,
+def cells(
     extent: Extent,
     *,
     tasks: Sequence[str] = TASKS,
     methods: Sequence[str] = ("adaptive",),
     delays: Sequence[str] = DELAYS,
+) -> list[Cell]:
+    """Return every combination of task, method, delay and seed."""
+    return [Cell(t, m, d, s) for t in tasks for m in methods for d in delays for s in extent.seeds]
+
+
+def played(
+    name: str,
+    policy: Path | str,
+    extent: Extent,
+    which: Sequence[Cell],
+    *,
     obs: str = "features",
     run: Callable[..., Mapping[str, float | None]] = score_cell,
 ) -> list[Row]:
-    """Play every task with every method, delay and seed, and return the scores, a row an episode.
+    """Play episodes, and return their scores, a row each.
 
     Parameters
     ----------
@@ -171,21 +191,20 @@ def played(
     policy
         An ONNX file, or a name as for `fabg.social.policies.make_policy`.
     extent
-        Seeds and events.
-    tasks, methods, delays
-        As in `fabg.social.bench.grid.Cell`.
+        Gives the events of an episode.
+    which
+        The episodes.
     obs
         What the policy sees.
     run
         Plays a cell: a function at the top of a module, as `score_cell`.
     """
-    cells = [Cell(t, m, d, s) for t in tasks for m in methods for d in delays for s in extent.seeds]
-    sha = hashlib.sha256(Path(policy).read_bytes()).hexdigest() if isinstance(policy, Path) else policy
+    sha = hashlib.sha256(policy.read_bytes()).hexdigest() if isinstance(policy, Path) else policy
     settings = {"policy": sha, "events": extent.events, "obs": obs, "run": run.__name__}
     key = hashlib.sha256(json.dumps([settings, code()]).encode()).hexdigest()[:12]
-    print(f"playing {name}: {len(cells)} episodes", file=sys.stderr, flush=True)
+    print(f"playing {name}: {len(which)} episodes", file=sys.stderr, flush=True)
     done = run_grid(
-        cells, partial(run, policy=str(policy), events=extent.events, obs=obs),
+        which, partial(run, policy=str(policy), events=extent.events, obs=obs),
         journal=STUDIES / "episodes" / f"{name}-{key}.jsonl", settings=settings, workers=1,
     )  # fmt: skip
     if not done.complete:
@@ -254,6 +273,7 @@ class Line:
     label: str
     x: Sequence[float]
     values: Sequence[Mapping[str, float | None] | None]
+    marked: bool = True
 
 
 @dataclass(frozen=True)
@@ -323,7 +343,8 @@ def _draw(axes: Any, panel: Panel, line: Line, number: int) -> Any:
         [0.0 if end is None else abs(factor * end - mean) for end, mean in zip(side, means, strict=True)]
         for side in ends
     ]
+    marker = MARKERS[number % 8] if line.marked else ""
     return axes.errorbar(
-        [x for x, _ in there], means, whiskers, color=COLOURS[number % 8], marker=MARKERS[number % 8], ms=6.0,
-        mec="white", mew=0.8, lw=1.6, elinewidth=1.1, capsize=2.5, label=line.label, zorder=3,
+        [x for x, _ in there], means, whiskers, color=COLOURS[number % 8], marker=marker, ms=6.0, mec="white",
+        mew=0.8, lw=1.6, elinewidth=1.1, capsize=2.5, label=line.label, zorder=3,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How many demonstrations does it take?
+"""How many demonstrations it takes.
 
     python benchmarks/studies/demonstrations.py --json demonstrations.json --plot demonstrations.png
 
@@ -15,6 +15,7 @@ from common import (
     Line,
     Panel,
     Row,
+    cells,
     demonstrations,
     parser,
     played,
@@ -75,7 +76,7 @@ def main() -> None:
         last = count == counts[-1]
         name = ("quick-" if arguments.quick else "") + ("base" if last else f"episodes-{count}")
         made = trained(name, data, extent.steps, {} if last else {"episodes": count})
-        rows += [{"episodes": count, **row} for row in played(name, made.model, extent)]
+        rows += [{"episodes": count, **row} for row in played(name, made.model, extent, cells(extent))]
     overall = summary(rows, ("episodes", "delay"))
     tasks = summary(rows, ("episodes", "task", "delay"))
     save("demonstrations", arguments, extent, {"overall": overall, "tasks": tasks})
