@@ -15,8 +15,8 @@ help: ## list the targets
 setup: ## make .venv and everything in it
 	@$(SETUP)
 
-demo: setup ## the robot mirrors a real face; INPUT=video.mp4, a device number or a folder of images
-	@$(VENV)/fabg demo $(if $(INPUT),--input "$(INPUT)")
+demo: setup ## the robot answers a real face; INPUT=video.mp4, a device number or a folder; POLICY=mirror; TASK=...
+	@$(VENV)/fabg demo $(if $(INPUT),--input "$(INPUT)") $(if $(POLICY),--policy "$(POLICY)") $(if $(TASK),--task "$(TASK)")
 
 test: ## run all tests
 	@$(SETUP) --with test

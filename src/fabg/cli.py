@@ -69,15 +69,27 @@ def demo(
     hide_people: Annotated[
         bool, typer.Option("--hide-people", help="Draw people as lines only; keep no image of them.")
     ] = False,
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy", "-p", help="What drives the robot: learnt, mirror, or the ONNX file of a learnt one."
+        ),
+    ] = "learnt",
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Task of a learnt policy; its own default by default.")
+    ] = None,
 ) -> None:
-    """Let the simulated robot mirror a face, and write a report with a video.
+    """Let the simulated robot answer a face, and write a report with a video.
 
     Starts the whole graph, plays the input in real time, and ends with report.html, demo.mp4 and
-    summary.json. The last line printed is the report's path.
+    summary.json. What mirror would have done with the same faces is shown beside the learnt policy.
+    The last line printed is the report's path.
     """
     from fabg.demo.run import run_demo
 
-    typer.echo(run_demo(input=input, out=out, seconds=seconds, hide_people=hide_people))
+    typer.echo(
+        run_demo(input=input, out=out, seconds=seconds, hide_people=hide_people, policy=policy, task=task)
+    )
 
 
 app.command()(perceive)

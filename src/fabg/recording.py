@@ -91,6 +91,14 @@ class SeenFace:
 
 
 @dataclass(frozen=True)
+class SeenHand:
+    """One hand in one image: MediaPipe's 21 joints, px, shape (21, 2), and its gesture in a word."""
+
+    points: NDArray[np.float64]
+    gesture: str
+
+
+@dataclass(frozen=True)
 class Sight:
     """All faces of one image."""
 
@@ -127,6 +135,15 @@ class Status:
     limited_joints: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a policy said of one image: who said it, and when it was there (s on the ROS clock)."""
+
+    stamp_s: float
+    source: str
+    received_s: float
+
+
 @dataclass
 class Recording:
     """Everything kept of one run. Times in s on the ROS clock, in order of arrival.
@@ -145,8 +162,20 @@ class Recording:
         JPEGs; `image_stamps` are their capture times.
     landmarks
         (stamp, face id) -> 70 points, normalised to 0..1 of the image, shape (70, 2).
+    gazes
+        (stamp, face id) -> unit vector along the gaze in the camera's optical frame, shape (3,).
+    hands
+        Stamp -> the hands of that image.
     joints
         Measured angles, rad, shape (25,) each, at `joint_stamps`.
+    answers
+        Of the policies, one an image that was answered.
+    commands
+        Angles that were sent to the servos, rad, shape (25,) each; they came at `command_stamps`.
+    asked
+        The policy that was to drive the robot; others answer when it fails.
+    trouble
+        What the policy node said first of a policy that does not work; empty when all do.
     diagnostics
         Node -> (level, message, values) as last told.
     restarts
@@ -165,8 +194,15 @@ class Recording:
     image_stamps: list[float] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
     landmarks: dict[tuple[float, str], NDArray[np.float32]] = field(default_factory=dict)
+    gazes: dict[tuple[float, str], NDArray[np.float64]] = field(default_factory=dict)
+    hands: dict[float, tuple[SeenHand, ...]] = field(default_factory=dict)
     joint_stamps: list[float] = field(default_factory=list)
     joints: list[NDArray[np.float64]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    command_stamps: list[float] = field(default_factory=list)
+    commands: list[NDArray[np.float64]] = field(default_factory=list)
+    asked: str = "mirror"
+    trouble: str = ""
     status: list[Status] = field(default_factory=list)
     timings: list[StageTiming] = field(default_factory=list)
     diagnostics: dict[str, tuple[int, str, dict[str, str]]] = field(default_factory=dict)

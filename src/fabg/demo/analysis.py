@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ MIN_LAG_S = -0.2
 MIN_SPREAD = 0.02
 """A signal whose standard deviation is smaller has nothing to follow (shares of 1, or rad)."""
 _HOLE_S = 0.2
+_NEARLY = 0.9
+FOLLOWS_R = 0.5
+"""Below this correlation one signal does not follow the other, and its lag means nothing."""
+_EVEN = 0.25
+"""Ticks came evenly when the time between two differs from the usual one by no more than this share of it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,11 @@ class Follow:
 
     r: float
     lag_ms: float
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """Rounded, for reports; without the lag when r is below `FOLLOWS_R`."""
+        return {"r": round(self.r, 3), "lag_ms": round(self.lag_ms) if self.r >= FOLLOWS_R else None}
 
 
 def follow(
@@ -241,15 +252,55 @@ def rate_hz(stamps: Sequence[float]) -> float:
     return (len(stamps) - 1) / (stamps[-1] - stamps[0]) if len(stamps) > 1 and stamps[-1] > stamps[0] else 0.0
 
 
-def summarise(recording: Recording, robot: RobotModel) -> dict[str, Any]:
-    """Return the figures of a run, ready for JSON."""
+def command_jerk(recording: Recording) -> float | None:
+    """Return the root mean square of the jerk of the commands, all joints, from the first image on, rad/s^3.
+
+    Third differences, taken only where four ticks came evenly: one that came late would show as a jerk that
+    no servo was asked for. None when there are none.
+    """
+    t = np.array(recording.command_stamps)
+    q = np.array(recording.commands).reshape(len(t), -1)[t >= recording.start_s]
+    t = t[t >= recording.start_s]
+    if len(t) < 4:
+        return None
+    steps = np.diff(t)
+    period_s = float(np.median(steps))
+    even = np.abs(steps - period_s) <= _EVEN * period_s
+    third = np.diff(q, 3, axis=0)[even[:-2] & even[1:-1] & even[2:]]
+    return float(np.sqrt(np.mean(third**2))) / period_s**3 if len(third) else None
+
+
+def answers(recording: Recording) -> dict[str, float]:
+    """Return the share of the answers that each policy gave, by name, most first."""
+    counts = Counter(answer.source for answer in recording.answers)
+    return {name: round(n / len(recording.answers), 4) for name, n in counts.most_common()}
+
+
+def answered_at(recording: Recording, stamp_s: float) -> str:
+    """Return who answered last at `stamp_s`; empty when nobody had yet."""
+    index = bisect_right(recording.answers, stamp_s, key=lambda answer: answer.received_s) - 1
+    return recording.answers[index].source if index >= 0 else ""
+
+
+def robot_figures(recording: Recording, robot: RobotModel) -> dict[str, Any]:
+    """Return how well the robot followed the person, and how smoothly it was commanded."""
+    followed = {}
+    for pair in pairs(recording, robot):
+        found = pair.follow()
+        followed[pair.name] = None if found is None else found.figures
+    jerk = command_jerk(recording)
+    return {
+        "follow": followed,
+        "gaze_error_deg": percentiles(gaze_errors_deg(recording, robot)),
+        "command_jerk_rad_s3": None if jerk is None else round(jerk, 1),
+    }
+
+
+def summarise(recording: Recording, robot: RobotModel, mirror: Recording | None = None) -> dict[str, Any]:
+    """Return the figures of a run, ready for JSON; with those of `mirror`, the same run replayed with it."""
     taken = sorted({t.origin_s for t in recording.timings if t.stage == "camera"}) or recording.image_stamps
     answered = [s.stamp_s for s in recording.sights]
     with_face = [s for s in recording.sights if s.faces]
-    mirror = {}
-    for pair in pairs(recording, robot):
-        found = pair.follow()
-        mirror[pair.name] = None if found is None else {"r": round(found.r, 3), "lag_ms": round(found.lag_ms)}
     status = recording.status
     return {
         "input": recording.input_name,
@@ -265,8 +316,9 @@ def summarise(recording: Recording, robot: RobotModel) -> dict[str, Any]:
         },
         "faces": faces(recording),
         "latency_ms": latency(recording),
-        "mirror": mirror,
-        "gaze_error_deg": percentiles(gaze_errors_deg(recording, robot)),
+        "policy": {"asked": recording.asked, "answers": answers(recording), "trouble": recording.trouble},
+        "robot": robot_figures(recording, robot),
+        "mirror_replayed": None if mirror is None else robot_figures(mirror, robot),
         "commands": {
             "accepted": total(status, lambda s: s.accepted),
             "refused": total(status, lambda s: s.refused),
@@ -283,7 +335,7 @@ def key_moments(recording: Recording, robot: RobotModel, count: int = 6) -> list
     """Return (s since the first image, what is seen) of telling moments, in the order of time.
 
     The strongest moment of each expression and turn of the head once the robot has had a second to
-    begin, at least one second apart.
+    begin, at least one second apart. Of moments that are nearly as strong, the one at which the robot shows it most.
     """
     ranked = []
     for pair in pairs(recording, robot):
@@ -294,7 +346,9 @@ def key_moments(recording: Recording, robot: RobotModel, count: int = 6) -> list
         # An expression is telling when it is strong; a head, whichever way it turns.
         size = np.where(begun, beyond if pair.unit == "share" else np.abs(beyond), 0.0)
         scale = 1.0 if pair.unit == "share" else 1.5
-        best = int(np.argmax(size))
+        strong = np.flatnonzero(size >= _NEARLY * size.max())
+        shown = np.interp(pair.person_t[strong], pair.robot_t, pair.robot * np.sign(beyond[strong]).mean())
+        best = int(strong[np.argmax(shown)])
         ranked.append((float(size[best]) * scale, float(pair.person_t[best]), pair.name))
     chosen: list[tuple[float, str]] = []
     for size_, t, name in sorted(ranked, reverse=True):

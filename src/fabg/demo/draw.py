@@ -10,7 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fabg.demo.analysis import EXPRESSIONS, age_at, robot_share, state_at
+from fabg.demo import beside
+from fabg.demo.analysis import EXPRESSIONS, age_at, answered_at, robot_share, state_at
+from fabg.demo.beside import ALARM, RAIL, Beside, tag
+from fabg.demo.comparison import TITLES
 from fabg.expression import INDEX
 from fabg.perception.pictures import fitted
 from fabg.recording import Recording, SeenFace, latest
@@ -46,6 +49,15 @@ _CONTOURS: tuple[tuple[tuple[int, ...], bool], ...] = (
     (tuple(range(48, 60)), True),
     (tuple(range(60, 68)), True),
 )
+_BONES: tuple[tuple[int, ...], ...] = (
+    (0, 1, 2, 3, 4),
+    (0, 5, 6, 7, 8),
+    (5, 9, 13, 17, 0),
+    (9, 10, 11, 12),
+    (13, 14, 15, 16),
+    (17, 18, 19, 20),
+)
+"""Lines through MediaPipe's 21 joints of a hand."""
 _SPARK_S = 6.0
 
 
@@ -54,17 +66,18 @@ class Layout:
     """Sizes of the parts, px; all even, as video wants them."""
 
     panel_h: int
+    compared: bool = False
 
     @classmethod
-    def of(cls, size: tuple[int, int]) -> Layout:
-        """Return the layout for input images of `size` (width, height)."""
+    def of(cls, size: tuple[int, int], *, compared: bool = False) -> Layout:
+        """Return the layout for input images of `size` (width, height); compared: with a column for `mirror`."""
         wanted = PANEL_W * size[1] / size[0]
-        return cls(int(min(max(wanted, 360), 640)) // 2 * 2)
+        return cls(int(min(max(wanted, 360), 640)) // 2 * 2, compared)
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the whole picture."""
-        return 2 * PANEL_W, self.panel_h + STRIP_H
+        return 2 * PANEL_W + self.compared * beside.WIDTH, self.panel_h + STRIP_H
 
 
 @dataclass(frozen=True)
@@ -90,11 +103,15 @@ class Painter:
         Joint table.
     view
         Draws the robot: has ``set_positions(q)`` and ``render(camera)``.
+    column
+        Draws what stands beside it, if anything does.
     """
 
-    def __init__(self, recording: Recording, robot: RobotModel, view: Any) -> None:
-        self.recording, self.robot, self.view = recording, robot, view
-        self.layout = Layout.of(recording.size)
+    def __init__(
+        self, recording: Recording, robot: RobotModel, view: Any, column: Beside | None = None
+    ) -> None:
+        self.recording, self.robot, self.view, self._column = recording, robot, view, column
+        self.layout = Layout.of(recording.size, compared=column is not None)
         self._age_t, self._age_ms = age_at(recording, "actuation")
         order = np.argsort(self._age_t)
         self._age_t, self._age_ms = self._age_t[order], self._age_ms[order]
@@ -105,8 +122,11 @@ class Painter:
         canvas[:] = GROUND
         height = self.layout.panel_h
         canvas[:height, :PANEL_W] = self.person(t)
-        canvas[:height, PANEL_W:] = self.robot_picture(t)
+        canvas[:height, PANEL_W : 2 * PANEL_W] = self.robot_picture(t)
         canvas[:height, PANEL_W - 1 : PANEL_W + 1] = GROUND
+        if self._column is not None:
+            canvas[:height, 2 * PANEL_W :] = self._column.picture(t, height)
+            canvas[:height, 2 * PANEL_W - 1 : 2 * PANEL_W + 1] = GROUND
         self._strip(canvas, t)
         return canvas
 
@@ -130,7 +150,12 @@ class Painter:
         attended = sight.nearest if sight else None
         placed = _Placed((width, height), scale, origin)
         for face in sight.faces if sight else ():
-            self._face(panel, face, r.landmarks.get((stamp_s, face.id)), placed, attended=face is attended)
+            self._face(panel, face, stamp_s, placed, attended=face is attended)
+        for hand in r.hands.get(stamp_s, ()):
+            points = placed(hand.points)
+            for line in _BONES:
+                polyline(panel, points[list(line)], PERSON)
+            write(panel, (points[:, 0].min(), points[:, 1].max() + 6), hand.gesture, PERSON, 15, shadow=True)
         shares = None
         if attended is not None:
             shares = [
@@ -140,15 +165,10 @@ class Painter:
         return panel
 
     def _face(
-        self,
-        panel: Picture,
-        face: SeenFace,
-        points: NDArray[np.float32] | None,
-        placed: _Placed,
-        *,
-        attended: bool,
+        self, panel: Picture, face: SeenFace, stamp_s: float, placed: _Placed, *, attended: bool
     ) -> None:
         colour = PERSON if attended else FAINT
+        points = self.recording.landmarks.get((stamp_s, face.id))
         if points is not None:
             # The points are shares of the image's extent, which begins half a pixel before its first.
             on_panel = placed(points * placed.size - 0.5)
@@ -164,7 +184,9 @@ class Painter:
         write(panel, (corner[0], corner[1] - 20), face.id, colour, 15, shadow=True)
         camera = self.recording.camera
         if camera is not None and attended and face.pose[2, 3] > 0.05:
-            tip = face.pose[:3, 3] + 0.16 * face.pose[:3, 0]
+            # Where they look; as long as nobody reads it, where the head points.
+            along = self.recording.gazes.get((stamp_s, face.id), face.pose[:3, 0])
+            tip = face.pose[:3, 3] + 0.16 * along
             ends = [
                 placed((camera.fx * p[0] / p[2] + camera.cx, camera.fy * p[1] / p[2] + camera.cy))
                 for p in (face.pose[:3, 3], tip)
@@ -185,12 +207,19 @@ class Painter:
         if q is not None:
             shares = [float(robot_share(q, names, self.robot)[0]) for _, _, names in EXPRESSIONS]
         _bars(panel, "robot", shares, ROBOT, left=False)
+        who, asked = answered_at(self.recording, self.recording.start_s + t), self.recording.asked
+        if not who:
+            tag(panel, TITLES[asked], "has not answered yet", FAINT)
+        elif who == asked:
+            tag(panel, TITLES[asked], "drives the robot, live", ROBOT)
+        else:
+            tag(panel, TITLES.get(who, who), f"stands in: {asked} gave no answer", ALARM)
         return panel
 
     # Below ---------------------------------------------------------------------------------------
 
     def _strip(self, canvas: Picture, t: float) -> None:
-        r, top, width = self.recording, self.layout.panel_h, 2 * PANEL_W
+        r, top, width = self.recording, self.layout.panel_h, self.layout.size[0]
         done = int(width * min(t / max(r.duration_s, 1e-6), 1.0))
         canvas[top : top + 3] = (34, 44, 53)
         canvas[top : top + 3, :done] = ROBOT
@@ -212,9 +241,8 @@ class Painter:
 
         status = state_at(r, r.start_s + t)
         if status is not None:
-            said = status.state + (
-                f" {status.source}" if status.source and status.state == "following" else ""
-            )
+            who = answered_at(r, r.start_s + t) or status.source
+            said = f"following {who}" if status.state == "following" else status.state
             write(canvas, (840, top + 14), said, INK, 22)
             write(canvas, (840, top + 46), "what the robot does", FAINT, 14)
         write(canvas, (width - 74, top + 22), "fabg", ROBOT, 24)
@@ -224,7 +252,7 @@ class Painter:
     ) -> None:
         x, y, width, height = box
         top_ms = max(float(np.percentile(self._age_ms, 99)) if len(self._age_ms) else 1.0, 1.0) * 1.15
-        polyline(canvas, np.array([[x, y + height], [x + width, y + height]]), (44, 56, 66))
+        polyline(canvas, np.array([[x, y + height], [x + width, y + height]]), RAIL)
         if len(known) > 1:
             across = x + width * (1 - (t - self._age_t[known]) / _SPARK_S)
             up = y + height * (1 - np.clip(self._age_ms[known] / top_ms, 0, 1))

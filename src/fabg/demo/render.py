@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 
+from fabg.demo import beside
 from fabg.demo.draw import PANEL_W, Layout, Painter
 from fabg.process import die_with_parent
 from fabg.recording import Recording
@@ -36,6 +37,7 @@ def render_video(
     recording: Recording,
     path: Path,
     *,
+    mirror: Recording | None = None,
     view: View = twin_view,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -46,6 +48,8 @@ def render_video(
     ----------
     path
         Where to write; pieces are kept beside it while it is made.
+    mirror
+        The same run replayed with another policy, to be shown beside it.
     view
         Must be a function of a module: it is called in other processes.
     workers
@@ -63,7 +67,7 @@ def render_video(
     done = 0
     # A fresh interpreter for each worker: GL and ROS do not survive a fork.
     pool = ProcessPoolExecutor(
-        count, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(recording, view)
+        count, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(recording, mirror, view)
     )
     try:
         jobs = {
@@ -84,19 +88,23 @@ def render_video(
 _work: dict[str, Any] = {}
 
 
-def _begin(recording: Recording, view: View) -> None:
+def _begin(recording: Recording, mirror: Recording | None, view: View) -> None:
     """Prepare a worker; what can fail is opened with the first piece, where the error is told."""
     # The parent handles Ctrl-C; if it is killed outright, the kernel ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     cv2.setNumThreads(1)
-    _work.update(recording=recording, view=view)
+    _work.update(recording=recording, mirror=mirror, view=view)
 
 
 def _paint(path: Path, span: tuple[int, int], rate: Fraction) -> None:
     if "painter" not in _work:
-        recording, robot = _work["recording"], load_robot()
-        size = (PANEL_W, Layout.of(recording.size).panel_h)
-        _work["painter"] = Painter(recording, robot, _work["view"](robot, size))
+        recording, mirror, view, robot = _work["recording"], _work["mirror"], _work["view"], load_robot()
+        column = None
+        if mirror is not None:
+            small = view(robot, (beside.WIDTH, beside.PICTURE_H))
+            column = beside.Beside(recording, mirror, robot, small)
+        large = view(robot, (PANEL_W, Layout.of(recording.size).panel_h))
+        _work["painter"] = Painter(recording, robot, large, column)
     painter: Painter = _work["painter"]
     write_video(path, (painter.picture(float(k / rate)) for k in range(*span)), painter.layout.size, rate)

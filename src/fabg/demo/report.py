@@ -14,27 +14,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg import page
+from fabg.demo import comparison
 from fabg.demo.analysis import Pair, age_at, key_moments, pairs
 from fabg.demo.charts import Line, histogram, line_chart, stage_bars
-from fabg.demo.draw import STRIP_H
+from fabg.demo.draw import PANEL_W, STRIP_H
 from fabg.recording import Recording
 from fabg.robot.model import RobotModel
 from fabg.video import frames_at
 
 
-def write_report(recording: Recording, robot: RobotModel, summary: Mapping[str, Any], folder: Path) -> Path:
+def write_report(
+    recording: Recording,
+    robot: RobotModel,
+    summary: Mapping[str, Any],
+    folder: Path,
+    mirror: Recording | None = None,
+) -> Path:
     """Write ``report.html`` into `folder`, which holds ``demo.mp4``; return its path.
 
     Parameters
     ----------
     summary
         As made by `fabg.demo.analysis.summarise`, with `fabg.page.provenance`.
+    mirror
+        The same run replayed with `mirror`, when the summary holds it too.
     """
     template = Template(files("fabg.demo").joinpath("report.html").read_text(encoding="utf-8"))
     video = folder / "demo.mp4"
     moments = key_moments(recording, robot)
     frames = summary["frames"]
+    alarm, who = comparison.alarm(summary), comparison.driver(recording)
     body = template.substitute(
+        alarm=f'<p class="warning alarm">{page.escape(alarm)}</p>' if alarm else "",
+        caption=page.escape(comparison.caption(recording, compared=mirror is not None)),
+        comparison="" if mirror is None else comparison.section(recording, mirror, robot, summary),
+        drove=f", driven by {comparison.title(recording)}",
+        head=_HEADS.get(who, ""),
         warnings=page.warnings(summary["warnings"]),
         video=page.video(video),
         tiles="".join(_tiles(summary)),
@@ -48,7 +63,7 @@ def write_report(recording: Recording, robot: RobotModel, summary: Mapping[str, 
         safety_rows=page.rows(_safety(summary)),
     )
     whole = page.page(
-        title="The robot mirrors a face" if summary["faces"] else "Nobody to mirror",
+        title=_TITLES[who] if summary["faces"] else "Nobody to answer",
         subtitle=f"{summary['input']} · {summary['duration_s']:.1f} s · "
         f"{summary['image_size'][0]} × {summary['image_size'][1]} px at {frames['fps_input']:g} fps · "
         f"{summary['finished'][:16].replace('T', ' ')}",
@@ -61,11 +76,25 @@ def write_report(recording: Recording, robot: RobotModel, summary: Mapping[str, 
     return path
 
 
+_TITLES = {
+    "learnt": "A learnt policy answers a face",
+    "mirror": "The robot mirrors a face",
+    "idle": "No policy answers",
+}
+
+
+_HEADS = {
+    "learnt": "The demonstrators turned to the person and did not copy their head.",
+    "mirror": "The robot also turns towards the person, and learns the pitch at which a person holds their head, "
+    "so its head may stand apart from theirs.",
+}
+
+
 # Parts of the page -----------------------------------------------------------------------------------
 
 
 def _tiles(summary: Mapping[str, Any]) -> Iterable[str]:
-    frames, mirror = summary["frames"], summary["mirror"]
+    frames, robot = summary["frames"], summary["robot"]
     yield page.tile(f"{frames['fps_out']:.1f}", "fps", f"{frames['out']} of {frames['in']} images answered")
     delay = summary["latency_ms"].get("actuation", {}).get("age_ms")
     if delay:
@@ -77,13 +106,15 @@ def _tiles(summary: Mapping[str, Any]) -> Iterable[str]:
         "%",
         f"of images with a face; {people} {'identity' if people == 1 else 'identities'}",
     )
-    if gaze := summary["gaze_error_deg"]:
+    if gaze := robot["gaze_error_deg"]:
         yield page.tile(f"{gaze['p50']:.1f}", "°", f"gaze beside the person's face; p95 {gaze['p95']:.1f}°")
     for name in ("jaw open", "smile"):
-        if found := mirror.get(name):
-            yield page.tile(
-                f"{found['r']:.3f}", "r", f"{name}, person to robot; {found['lag_ms']:.0f} ms behind"
-            )
+        if found := robot["follow"].get(name):
+            yield page.tile(f"{found['r']:.3f}", "r", f"{name}, person to robot{_behind(found['lag_ms'])}")
+
+
+def _behind(lag_ms: float | None) -> str:
+    return "" if lag_ms is None else f"; {lag_ms:.0f} ms behind"
 
 
 def _moments(video: Path, moments: Sequence[tuple[float, str]]) -> str:
@@ -97,7 +128,9 @@ def _moments(video: Path, moments: Sequence[tuple[float, str]]) -> str:
             f'<figcaption><span>{page.escape(name)}</span><span class="soft">{t:.1f} s</span></figcaption>'
             "</figure>"
         )
-    return f'<h2>Moments</h2><section class="moments">{"".join(shown)}</section>'
+    wide = panels.shape[1] > 2 * PANEL_W  # three pictures side by side need more room than two
+    style = ' style="grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr))"' if wide else ""
+    return f'<h2>Moments</h2><section class="moments"{style}>{"".join(shown)}</section>'
 
 
 def _plot(pair: Pair, duration_s: float) -> str:
@@ -114,7 +147,7 @@ def _plot(pair: Pair, duration_s: float) -> str:
     said = (
         "too little movement to compare"
         if found is None
-        else f"r {found.r:.3f} · {found.lag_ms:.0f} ms behind"
+        else f"r {found.figures['r']:.3f}" + (_behind(found.figures["lag_ms"]) or "; does not follow")
     )
     return f'<div class="card plot"><div><h3>{page.escape(title)}</h3><span>{said}</span></div>{chart}</div>'
 
@@ -159,7 +192,7 @@ def _safety(summary: Mapping[str, Any]) -> Iterable[Sequence[object]]:
     yield "node restarts", ", ".join(f"{name} {n}" for name, n in restarts.items()) or 0
 
 
-def _jpeg(picture: NDArray[np.uint8], width: int = 840) -> str:
+def _jpeg(picture: NDArray[np.uint8], width: int = 960) -> str:
     height = round(picture.shape[0] * width / picture.shape[1])
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])

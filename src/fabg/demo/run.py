@@ -12,12 +12,16 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fabg.demo import comparison
 from fabg.demo.analysis import summarise
+from fabg.demo.behaviour import Behaviour, behaviour
+from fabg.demo.replay import replay
 from fabg.demo.show import live, percent
 from fabg.errors import EnvironmentProblem, InputError
 from fabg.page import provenance
 from fabg.paths import checkout_dir, runs_dir
 from fabg.perception.sources import is_live, open_source
+from fabg.policy.mirror import MirrorPolicy
 from fabg.recording import JpegStore, Recording
 from fabg.robot.model import load_robot
 from fabg.runs import RunFolder, terminable
@@ -32,6 +36,9 @@ SILENCE_S = 15.0
 """Without an image for this long the run ends."""
 LARGEST = (1280, 960)
 """Larger images are reduced to fit, px."""
+
+SENSES = ("gaze", "gesture")
+"""Nodes that a learnt policy sees through beside faces; `mirror` sees faces alone."""
 
 FACELESS = "no face was seen: name an input in which a face is at least 20 px wide and lit"
 
@@ -53,9 +60,11 @@ def run_demo(
     out: Path | None = None,
     seconds: float | None = None,
     hide_people: bool = False,
+    policy: str = "learnt",
+    task: str | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Let the simulated robot mirror a face, and return the path of the report.
+    """Let the simulated robot answer a face, and return the path of the report.
 
     Parameters
     ----------
@@ -67,6 +76,8 @@ def run_demo(
         Stop after this long; by default a file ends by itself and a camera after 30 s.
     hide_people
         Show people as lines only: no image of them is kept.
+    policy, task
+        What drives the robot: see `fabg.demo.behaviour.behaviour`. What `mirror` would have done is shown beside.
     console
         Where progress is shown; standard error by default.
 
@@ -75,7 +86,9 @@ def run_demo(
     InputError
         When the input cannot be used.
     ConfigError
-        When `out` is not empty.
+        When `out` is not empty, or for a policy or task that there is not.
+    ModelFileError
+        When the named model cannot be used.
     EnvironmentProblem
         When the graph does not come up.
     KeyboardInterrupt
@@ -83,15 +96,18 @@ def run_demo(
     """
     console = console or Console(stderr=True)
     began_s = time.monotonic()
+    driver = behaviour(policy, task)
     chosen = _examine(input or "clip")
     if seconds is None and chosen.live:
         seconds = LIVE_S
     first = not any(runs_dir().glob("*/report.html"))
     with terminable(), RunFolder(out) as folder:
-        recording = _record(chosen, folder.partial, seconds, console)
+        recording = record(chosen, driver, folder.partial, seconds, console)
         recording.hide_people = hide_people
-        _write(recording, folder.partial, console)
+        alarm = _write(recording, driver, folder.partial, console)
         finished = folder.keep()
+    if alarm:
+        console.print(alarm, style="bold red", highlight=False, soft_wrap=True, markup=False)
     for warning in recording.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
     if first:
@@ -113,16 +129,20 @@ def _examine(spec: str) -> Input:
 # The run ---------------------------------------------------------------------------------------------
 
 
-def _record(chosen: Input, folder: Path, seconds: float | None, console: Console) -> Recording:
-    """Run the graph on the input and keep what happens."""
+def record(
+    chosen: Input, driver: Behaviour, folder: Path, seconds: float | None, console: Console
+) -> Recording:
+    """Run the graph on the input and keep what happens; logs and images go into `folder`."""
     from fabg.ros.bringup import Graph
     from fabg.ros.demo_recorder import DemoRecorder
 
     logs = folder / "logs"
     logs.mkdir()
     recording = Recording(
-        chosen.name, chosen.fps, chosen.size, load_robot().names, JpegStore(folder / ".images")
-    )
+        chosen.name, chosen.fps, chosen.size, load_robot().names, JpegStore(folder / ".images"),
+        asked=driver.policy,
+    )  # fmt: skip
+    senses = () if driver.policy == "mirror" else SENSES
     # Two demonstrations, or a robot at work, must not hear each other.
     domain = int(os.environ.get("ROS_DOMAIN_ID") or 40 + os.getpid() % 60)
     camera = {
@@ -137,9 +157,10 @@ def _record(chosen: Input, folder: Path, seconds: float | None, console: Console
         console.print(f"[yellow]{name}[/] {text}", highlight=False, soft_wrap=True)
 
     with (
-        DemoRecorder(recording, domain_id=domain) as recorder,
+        DemoRecorder(recording, domain_id=domain, senses=senses) as recorder,
         Graph(
-            overrides={"camera": camera},
+            also=senses,
+            overrides={"camera": camera, "policy": driver.parameters},
             environment={"ROS_DOMAIN_ID": str(domain)},
             on_line=lambda name, line: None,
             on_event=on_event,
@@ -215,19 +236,24 @@ def _wait_for_graph(missing: Callable[[], list[str]], check: Callable[[], None])
 # The report ------------------------------------------------------------------------------------------
 
 
-def _write(recording: Recording, folder: Path, console: Console) -> None:
-    """Write video, summary and report into `folder`."""
+def _write(recording: Recording, driver: Behaviour, folder: Path, console: Console) -> str:
+    """Write video, summary and report into `folder`; return what is not as it was asked for, if anything."""
     from fabg.demo.render import render_video
     from fabg.demo.report import write_report
 
     robot = load_robot()
+    mirror = None
+    if driver.policy != "mirror":
+        with console.status("replaying the run with mirror"):
+            mirror = replay(recording, MirrorPolicy(), robot)
     with percent(console, "painting the video") as bar:
-        render_video(recording, folder / "demo.mp4", on_progress=bar.update)
+        render_video(recording, folder / "demo.mp4", mirror=mirror, on_progress=bar.update)
     with console.status("writing the report"):
-        summary = summarise(recording, robot) | provenance()
+        summary = summarise(recording, robot, mirror) | provenance()
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-        write_report(recording, robot, summary, folder)
+        write_report(recording, robot, summary, folder, mirror)
         recording.images.path.unlink(missing_ok=True)
+    return comparison.alarm(summary)
 
 
 def _tell_setup(console: Console, run_s: float) -> None:

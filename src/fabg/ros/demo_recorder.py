@@ -6,14 +6,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from fabg_msgs.msg import ActuationStatus, FaceArray, Latency, Timing
+from fabg_msgs.msg import ActuationStatus, ExpressionChunk, FaceArray, GazeArray, HandArray, Latency, Timing
 from hri_msgs.msg import FacialLandmarks
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -22,13 +22,15 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float64MultiArray
 from tf2_msgs.msg import TFMessage
 
 from fabg.errors import EnvironmentProblem, FabgError
 from fabg.perception.pose import Camera
-from fabg.recording import Recording, SeenFace, Sight, StageTiming, Status
+from fabg.perception.types import Gesture
+from fabg.recording import Answer, Recording, SeenFace, SeenHand, Sight, StageTiming, Status
 from fabg.robot.model import BASE_LINK, load_robot
+from fabg.ros.actuation import FORWARD_TOPIC
 from fabg.ros.bringup import middleware_environment
 from fabg.ros.convert import pose_from_message, transform_from_message
 from fabg.ros.humans import topic_of
@@ -38,6 +40,8 @@ from fabg.ros.time import seconds
 from fabg.ros.transforms import STATIC
 
 _MANY = QoSProfile(depth=200)
+SENSES = {"gaze": "/fabg/gaze", "gesture": "/fabg/hands"}
+"""Nodes that a policy may see through beside faces, and where they publish."""
 _STATES = {
     getattr(ActuationStatus, name): name.lower()
     for name in ("NEUTRAL", "FOLLOWING", "HOLDING", "RETURNING", "STOPPED", "WAITING")
@@ -64,11 +68,14 @@ class DemoRecorder:
         Receives everything.
     domain_id
         ROS domain of the graph.
+    senses
+        Those of `SENSES` that the graph has.
     """
 
-    def __init__(self, recording: Recording, *, domain_id: int) -> None:
+    def __init__(self, recording: Recording, *, domain_id: int, senses: Sequence[str] = ()) -> None:
         os.environ.update(middleware_environment())
         self.recording = recording
+        self._senses = senses
         self._robot = load_robot()
         self._context = rclpy.Context()
         # The caller handles Ctrl-C; the middleware must not end before the nodes have.
@@ -113,7 +120,7 @@ class DemoRecorder:
             "actuation": bool(self.recording.status),
             "robot_sim": bool(self.recording.joints),
             "camera": self._change.service_is_ready(),
-        }
+        } | {name: node.count_publishers(SENSES[name]) > 0 for name in self._senses}
         return [name for name, there in needs.items() if not there]
 
     def start_camera(self, timeout_s: float = 20.0) -> None:
@@ -162,7 +169,11 @@ class DemoRecorder:
         self._listen(Bool, "/camera/ended", lambda m: self.ended.set() if m.data else None, LATCHED)
         self._listen(TFMessage, "/tf_static", self._on_static, STATIC)
         self._listen(FaceArray, "/fabg/faces", self._on_faces, _MANY)
+        self._listen(GazeArray, SENSES["gaze"], self._on_gaze, _MANY)
+        self._listen(HandArray, SENSES["gesture"], self._on_hands, _MANY)
         self._listen(JointState, "/joint_states", self._on_joints, _MANY)
+        self._listen(ExpressionChunk, "/fabg/policy/command", self._on_chunk, _MANY)
+        self._listen(Float64MultiArray, FORWARD_TOPIC, self._on_command, _MANY)
         self._listen(ActuationStatus, "/fabg/actuation/status", self._on_status, _MANY)
         self._listen(Timing, "/fabg/timing", self._on_timing, QoSProfile(depth=1000))
         self._listen(Latency, "/fabg/latency", self._on_latency, _MANY)
@@ -231,10 +242,35 @@ class DemoRecorder:
 
         self._listen(FacialLandmarks, topic_of(face_id, "landmarks"), keep, _MANY)
 
+    def _on_gaze(self, message: GazeArray) -> None:
+        for gaze in message.gazes:
+            d = gaze.direction
+            self.recording.gazes[seconds(message.header.stamp), gaze.face_id] = np.array([d.x, d.y, d.z])
+
+    def _on_hands(self, message: HandArray) -> None:
+        self.recording.hands[seconds(message.header.stamp)] = tuple(
+            SeenHand(
+                np.array([(p.x, p.y) for p in hand.landmarks_px], dtype=np.float64),
+                Gesture(hand.gesture).name.lower().replace("_", " "),
+            )
+            for hand in message.hands
+            if hand.landmarks_px
+        )
+
     def _on_joints(self, message: JointState) -> None:
         positions = positions_from_message(message, self._robot)
         self.recording.joint_stamps.append(seconds(message.header.stamp))
         self.recording.joints.append(positions)
+
+    def _on_chunk(self, message: ExpressionChunk) -> None:
+        self.recording.answers.append(Answer(seconds(message.header.stamp), message.source, self._now_s()))
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        self.recording.command_stamps.append(self._now_s())
+        self.recording.commands.append(self._robot.checked(message.data, "servo command"))
+
+    def _now_s(self) -> float:
+        return float(self._node.get_clock().now().nanoseconds * 1e-9)
 
     def _on_status(self, message: ActuationStatus) -> None:
         self.recording.status.append(
@@ -271,5 +307,7 @@ class DemoRecorder:
             level = int.from_bytes(status.level, "little")
             values = {v.key: v.value for v in status.values}
             self.recording.diagnostics[name] = (level, status.message, values)
+            if name == "policy" and "does not work" in status.message and not self.recording.trouble:
+                self.recording.trouble = status.message
             if name == "camera" and level > 0:
                 self._warn(f"camera: {status.message}")
