@@ -200,7 +200,8 @@ def played(
         Plays a cell: a function at the top of a module, as `score_cell`.
     """
     sha = hashlib.sha256(policy.read_bytes()).hexdigest() if isinstance(policy, Path) else policy
-    settings = {"policy": sha, "events": extent.events, "obs": obs, "run": run.__name__}
+    player = hashlib.sha256(Path(run.__code__.co_filename).read_bytes()).hexdigest()[:12]
+    settings = {"policy": sha, "events": extent.events, "obs": obs, "run": f"{run.__name__} {player}"}
     key = hashlib.sha256(json.dumps([settings, code()]).encode()).hexdigest()[:12]
     print(f"playing {name}: {len(which)} episodes", file=sys.stderr, flush=True)
     done = run_grid(
@@ -301,7 +302,8 @@ def plot(panels: Sequence[Panel], path: Path | None, *, columns: int = 3) -> Non
 
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.4 * columns, 3.5 * rows + 0.5), dpi=130, layout="constrained")
+    width = max(4.4 * columns, 6.6)
+    figure = Figure(figsize=(width, 3.5 * rows + 0.5), dpi=130, layout="constrained")
     labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
     handles: dict[str, Any] = {}
     for k, panel in enumerate(panels):
@@ -310,7 +312,11 @@ def plot(panels: Sequence[Panel], path: Path | None, *, columns: int = 3) -> Non
         for line in panel.lines:
             handles.setdefault(line.label, _draw(axes, panel, line, labels.index(line.label)))
     figure.legend(
-        handles=list(handles.values()), loc="outside lower center", ncols=6, frameon=False, fontsize=9
+        handles=list(handles.values()),
+        loc="outside lower center",
+        ncols=max(2 * columns, 4),
+        frameon=False,
+        fontsize=9,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png")
@@ -343,8 +349,9 @@ def _draw(axes: Any, panel: Panel, line: Line, number: int) -> Any:
         [0.0 if end is None else abs(factor * end - mean) for end, mean in zip(side, means, strict=True)]
         for side in ends
     ]
-    marker = MARKERS[number % 8] if line.marked else ""
+    if not line.marked:
+        return axes.plot([x for x, _ in there], means, color=COLOURS[number % 8], lw=1.8, label=line.label)[0]
     return axes.errorbar(
-        [x for x, _ in there], means, whiskers, color=COLOURS[number % 8], marker=marker, ms=6.0, mec="white",
-        mew=0.8, lw=1.6, elinewidth=1.1, capsize=2.5, label=line.label, zorder=3,
+        [x for x, _ in there], means, whiskers, color=COLOURS[number % 8], marker=MARKERS[number % 8], ms=6.0,
+        mec="white", mew=0.8, lw=1.6, elinewidth=1.1, capsize=2.5, label=line.label, zorder=3,
     )  # fmt: skip
