@@ -11,12 +11,13 @@ import numpy as np
 from fabg.expression import INDEX, N_SHAPES
 from fabg.geometry import OPTICAL_FROM_BODY, pose, rotation_from_ypr
 from fabg.perception.pose import Camera
-from fabg.recording import JpegStore, Recording, SeenFace, Sight, StageTiming, Status
+from fabg.recording import Answer, JpegStore, Recording, SeenFace, Sight, StageTiming, Status
 
 FPS = 25
 RATE_HZ = 100
 DELAY_S = 0.08
 START_S = 1_700_000_000.0
+ANSWER_S = 0.06
 GAZE_OFF_RAD = math.radians(5.0)
 
 
@@ -84,11 +85,15 @@ def synthetic(folder, robot, *, seconds, people=True):
             made.sights.append(
                 Sight(stamp, _faces(k, images, base_from_camera, stamp, made) if people else ())
             )
+            made.answers.append(Answer(stamp, "mirror", stamp + ANSWER_S))
     store.close()
     for k in range(round((seconds + 1.5) * RATE_HZ)):
         stamp = START_S - 0.5 + k / RATE_HZ
         made.joint_stamps.append(stamp)
         made.joints.append(_joints(robot, stamp - START_S - DELAY_S, base_from_camera))
+        if k % 2 == 0:
+            made.command_stamps.append(stamp)
+            made.commands.append(made.joints[-1])
     for k in range(20):
         state = "following" if k > 2 else "neutral"
         limited = ("jaw",) if k % 2 else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import av
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from fabg import page as pages
-from fabg.demo import report
+from fabg.demo import beside, report
 from fabg.demo.analysis import summarise
 from fabg.demo.charts import Line, histogram, line_chart, stage_bars, thinned, ticks
 from fabg.demo.draw import PANEL_W, Layout, Painter
@@ -126,14 +127,14 @@ class Page(HTMLParser):
         self.text += data
 
 
-def _write(tmp_path, robot, recording):
-    size = Layout.of(recording.size).size
+def _write(tmp_path, robot, recording, mirror=None):
+    size = Layout.of(recording.size, compared=mirror is not None).size
     pictures = (
         np.full((size[1], size[0], 3), 9 * k % 250, np.uint8) for k in range(int(recording.duration_s * FPS))
     )
     write_video(tmp_path / "demo.mp4", pictures, size, frame_rate(recording.fps))
-    summary = summarise(recording, robot) | provenance()
-    path = report.write_report(recording, robot, summary, tmp_path)
+    summary = summarise(recording, robot, mirror) | provenance()
+    path = report.write_report(recording, robot, summary, tmp_path, mirror)
     return Page(path.read_text(encoding="utf-8")), path.read_text(encoding="utf-8"), summary
 
 
@@ -154,6 +155,64 @@ def test_the_page_holds_everything_it_needs(tmp_path, robot):
     assert json.loads(json.dumps(summary)) == summary, "plain JSON"
 
 
+def _half_as_much(recording, robot):
+    """The same run with a robot that does half of it."""
+    joints = [robot.neutral + 0.5 * (q - robot.neutral) for q in recording.joints]
+    return replace(recording, joints=joints, commands=[np.zeros(25)] * len(recording.commands))
+
+
+def test_a_learnt_policy_stands_beside_mirror(tmp_path, robot):
+    recording = synthetic(tmp_path, robot, seconds=8.0)
+    recording.asked = "learnt"
+    recording.answers = [replace(a, source="learnt") for a in recording.answers]
+    page, text, summary = _write(tmp_path, robot, recording, _half_as_much(recording, robot))
+    assert page.open == [] and page.scripts == 0
+    assert "A learnt policy answers a face" in page.text and "Beside mirror" in page.text
+    assert "what mirror would have done with the same faces at the same moments" in page.text
+    assert 'class="warning' not in text
+    for figures in (summary["robot"], summary["mirror_replayed"]):
+        found = figures["follow"]["jaw open"]
+        assert f"<td>{found['r']:.3f}</td><td>{found['lag_ms']:.0f}</td>" in text
+    assert summary["mirror_replayed"]["command_jerk_rad_s3"] == 0.0 < summary["robot"]["command_jerk_rad_s3"]
+    assert text.count('class="other"') == 1, "one plot holds both"
+
+
+@pytest.mark.parametrize(
+    "stood_in, told",
+    [
+        (1.0, ("This is not the learnt policy", "mirror 100 %", "The robot mirrors a face")),
+        (0.05, ("The learnt policy gave", "A learnt policy answers a face")),
+    ],
+)
+def test_another_policy_is_never_taken_for_the_one_asked_for(tmp_path, robot, stood_in, told):
+    recording = synthetic(tmp_path, robot, seconds=8.0)
+    recording.asked, recording.trouble = "learnt", "learnt does not work: <no model>"
+    few = round(stood_in * len(recording.answers))
+    recording.answers = [
+        replace(a, source="mirror" if k < few else "learnt") for k, a in enumerate(recording.answers)
+    ]
+    page, text, _ = _write(tmp_path, robot, recording, recording)
+    assert text.index('<p class="warning alarm">') < text.index("<video")
+    for said in (*told, "Learnt does not work: <no model>."):
+        assert said in page.text
+
+
+def test_the_column_beside_the_robot_is_mirrors(tmp_path, robot):
+    """The grey of a plain view is the jaw's angle: each of the two pictures shows its own robot."""
+    recording = synthetic(tmp_path, robot, seconds=2.6)
+    mirror = _half_as_much(recording, robot)
+    render_video(recording, tmp_path / "demo.mp4", mirror=mirror, view=plain_view, workers=1)
+    (picture,) = frames_at(tmp_path / "demo.mp4", [1.2])
+    assert picture.shape == (480 + 72, 2 * PANEL_W + beside.WIDTH, 3)
+    view = PlainView(robot, (8, 8))
+    for run, part in (
+        (recording, picture[100:200, PANEL_W + 200 : 2 * PANEL_W - 100]),
+        (mirror, picture[20:150, 2 * PANEL_W + 20 : -20]),
+    ):
+        view.set_positions(run.joints_at(run.start_s + 1.2))
+        assert float(part.mean()) == pytest.approx(float(view.render("face").mean()), abs=4.0)
+
+
 def test_a_large_video_stays_beside_the_page(tmp_path, robot, monkeypatch):
     monkeypatch.setattr(pages, "LARGEST_VIDEO_BYTES", 100)
     page, _, _ = _write(tmp_path, robot, synthetic(tmp_path, robot, seconds=2.5))
@@ -165,7 +224,7 @@ def test_a_run_without_faces_says_so_plainly(tmp_path, robot):
     recording.warnings.append("no face was seen: name another input")
     page, _, _ = _write(tmp_path, robot, recording)
     assert "No face was seen: name another input." in page.text
-    assert "Nobody to mirror" in page.text
+    assert "Nobody to answer" in page.text
     assert page.open == []
 
 

@@ -30,6 +30,22 @@ def _cut_video(path):
     return path
 
 
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("--policy", "/no/such/model.onnx"), "/no/such/model.onnx"),
+        (("--policy", "imitator"), "expected learnt, mirror, or an ONNX file"),
+        (("--policy", "mirror", "--task", "tracking"), "mirror knows no tasks"),
+    ],
+)
+def test_a_policy_that_cannot_work_is_told_at_once(tmp_path, arguments, said):
+    done = _run(*arguments, "--out", tmp_path / "run", timeout=60)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["missing", "cut", "noise", "empty folder", "no camera"])
 def test_an_input_that_cannot_work_is_told_at_once_and_leaves_nothing(tmp_path, kind):
     (tmp_path / "in").mkdir()
@@ -54,7 +70,7 @@ def test_an_input_that_cannot_work_is_told_at_once_and_leaves_nothing(tmp_path, 
 @pytest.mark.graph
 @pytest.mark.slow
 def test_the_robot_mirrors_a_real_face(tmp_path):
-    done = _run("--seconds", 6, "--out", tmp_path / "run")
+    done = _run("--policy", "mirror", "--seconds", 6, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(tmp_path / "run" / "report.html")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
@@ -71,12 +87,31 @@ def test_the_robot_mirrors_a_real_face(tmp_path):
     assert len(summary["faces"]) == 1
     assert list(summary["latency_ms"]) == ["camera", "face", "policy", "actuation"]
     assert summary["commands"]["refused"] == 0
-    assert summary["mirror"]["jaw open"]["r"] > 0.9
-    assert summary["gaze_error_deg"]["p50"] < 3.0
+    assert summary["policy"]["answers"] == {"mirror": 1.0} and summary["mirror_replayed"] is None
+    assert summary["robot"]["follow"]["jaw open"]["r"] > 0.9
+    assert summary["robot"]["gaze_error_deg"]["p50"] < 3.0
     with av.open(str(tmp_path / "run" / "demo.mp4")) as container:
         stream = container.streams.video[0]
         assert stream.frames == pytest.approx(summary["duration_s"] * 25, abs=1)
         assert sum(1 for _ in container.decode(stream)) == stream.frames
+
+
+@pytest.mark.graph
+@pytest.mark.slow
+def test_a_learnt_policy_is_shown_beside_mirror_and_nothing_else_is_taken_for_it(tmp_path):
+    """Whether its model is there or not: who answered is told, and mirror is replayed beside."""
+    done = _run("--seconds", 6, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    shares, text = summary["policy"]["answers"], (tmp_path / "run" / "report.html").read_text()
+    assert sum(shares.values()) == pytest.approx(1.0, abs=1e-3)
+    alarmed = shares.get("learnt", 0.0) < 1.0
+    assert ('class="warning alarm"' in text) == alarmed
+    assert ("learnt policy" in " ".join(done.stderr.split())) == alarmed
+    assert {"gaze", "gesture"} <= set(summary["latency_ms"])
+    assert summary["mirror_replayed"]["follow"]["jaw open"]["r"] > 0.9
+    with av.open(str(tmp_path / "run" / "demo.mp4")) as container:
+        assert container.streams.video[0].width == 1600
 
 
 @pytest.mark.graph

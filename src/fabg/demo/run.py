@@ -97,7 +97,7 @@ def run_demo(
     console = console or Console(stderr=True)
     began_s = time.monotonic()
     driver = behaviour(policy, task)
-    chosen = _examine(input or "clip")
+    chosen = examine(input or "clip")
     if seconds is None and chosen.live:
         seconds = LIVE_S
     first = not any(runs_dir().glob("*/report.html"))
@@ -118,7 +118,7 @@ def run_demo(
 # Input and output ------------------------------------------------------------------------------------
 
 
-def _examine(spec: str) -> Input:
+def examine(spec: str) -> Input:
     """Open the input once here: what is wrong with it is told before anything starts."""
     with closing(open_source(spec)) as source:
         factor = min(LARGEST[0] / source.size[0], LARGEST[1] / source.size[1], 1.0)
