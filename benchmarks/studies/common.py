@@ -247,9 +247,15 @@ def summary(rows: Iterable[Row], by: Sequence[str], metrics: Sequence[str] = MET
 
 def save(study: str, arguments: argparse.Namespace, extent: Extent, result: Mapping[str, Any]) -> None:
     """Print a result, and write it with what it takes to repeat it."""
+    given = [
+        f"--{name} {value}" for name, value in vars(arguments).items()
+        if value is not None and name not in ("quick", "json", "plot", "data")
+    ]  # fmt: skip
     whole = {
         "study": study,
-        "command": f"python benchmarks/studies/{study}.py{' --quick' if arguments.quick else ''}",
+        "command": " ".join(
+            [f"python benchmarks/studies/{study}.py", *(["--quick"] if arguments.quick else []), *given]
+        ),
         "seeds": list(extent.seeds),
         "events": extent.events,
         "environment": {**environment(), "source": code()["source"]},
