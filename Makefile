@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED := 1
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench doctor colcon clean
+.PHONY: help setup demo test test-fast lint bench studies doctor colcon clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ bench: setup ## run the benchmarks; they write JSON into runs/
 	@mkdir -p runs/bench
 	@set -e; for file in $$(grep -l '^if __name__' benchmarks/*.py); do echo "== $$file"; \
 	  $(VENV)/python $$file --json runs/bench/$$(basename $$file .py).json; done
+
+studies: ## train and play the studies of the learnt policy (hours); RGB=rgb.onnx RGBD=rgbd.onnx for the paper's table
+	@$(SETUP) --with train
+	@mkdir -p benchmarks/results/studies
+	@set -e; for name in demonstrations ablations jaw sweep table; do echo "== $$name"; more=; \
+	  if [ $$name = table ]; then more="$(if $(RGB),--rgb "$(RGB)") $(if $(RGBD),--rgbd "$(RGBD)")"; fi; \
+	  $(VENV)/python benchmarks/studies/$$name.py --json benchmarks/results/studies/$$name.json \
+	    --plot docs/media/study-$$name.png $$more >/dev/null; done
 
 doctor: setup ## what is installed, what is missing, and the remedy
 	@$(VENV)/fabg doctor

@@ -9,10 +9,10 @@ delay. A time-out counts in full; where less than half of the events are answere
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from common import TASKS, Extent, Row, cells, chosen, parser, played, save, summary
+from common import TASKS, Extent, Line, Panel, Row, cells, chosen, parser, played, plot, save, summary
 
 from fabg.social.bench.grid import Cell
 from fabg.social.bench.latency import latency_of
@@ -73,6 +73,22 @@ def markdown(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
+def panels(rows: Sequence[Row]) -> list[Panel]:
+    """Return the seconds of each kind of event, what the models see beside each other."""
+    places = [float(k) for k in range(len(COLUMNS))]
+    found = []
+    for sees in dict.fromkeys(row["sees"] for row in rows):
+        lines = [
+            Line(row["method"], places, [row.get(f"{column}_s") for column in COLUMNS])
+            for row in rows
+            if row["sees"] == sees
+        ]
+        found.append(
+            Panel(f"Seconds to completion, {sees}", "", "s", lines, dict(zip(places, COLUMNS, strict=True)))
+        )
+    return found
+
+
 def main() -> None:
     """Play, tell."""
     made = parser(__doc__, policy=True)
@@ -92,6 +108,7 @@ def main() -> None:
     result = summary(rows, ("sees", "method"), metrics)
     save("table", arguments, extent, {"delay_ms": float(DELAY), "rows": result})
     print(markdown(result))
+    plot(panels(result), arguments.plot)
 
 
 if __name__ == "__main__":
