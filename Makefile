@@ -40,10 +40,10 @@ bench: setup ## run the benchmarks; they write JSON into runs/
 studies: ## train and play the studies of the learnt policy (hours); RGB=rgb.onnx RGBD=rgbd.onnx for the paper's table
 	@$(SETUP) --with train
 	@mkdir -p benchmarks/results/studies
-	@set -e; for name in demonstrations ablations jaw sweep table; do echo "== $$name"; more=; \
-	  if [ $$name = table ]; then more="$(if $(RGB),--rgb "$(RGB)") $(if $(RGBD),--rgbd "$(RGBD)")"; fi; \
+	@set -e; for name in demonstrations ablations jaw sweep table; do echo "== $$name"; set --; \
+	  if [ $$name = table ]; then set -- $(if $(RGB),--rgb "$(RGB)") $(if $(RGBD),--rgbd "$(RGBD)"); fi; \
 	  $(VENV)/python benchmarks/studies/$$name.py --json benchmarks/results/studies/$$name.json \
-	    --plot docs/media/study-$$name.png $$more >/dev/null; done
+	    --plot docs/media/study-$$name.png "$$@" >/dev/null; done
 
 doctor: setup ## what is installed, what is missing, and the remedy
 	@$(VENV)/fabg doctor

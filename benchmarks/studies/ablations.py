@@ -66,13 +66,13 @@ def panels(variants: list[Row], overall: list[Row]) -> list[Panel]:
 def main() -> None:
     """Train, play, tell."""
     arguments = parser(__doc__).parse_args()
-    extent = Extent.of(arguments.quick)
+    extent = Extent.of(arguments)
     data = demonstrations(arguments)
     names = list(CHANGES)[:2] if arguments.quick else list(CHANGES)
     variants: list[Row] = []
     rows: list[Row] = []
     for variant in names:
-        name = ("quick-" if arguments.quick else "") + variant
+        name = extent.named(variant)
         made = trained(name, data, extent.steps, CHANGES[variant])
         errors = {key: float(f"{made.measured[key]:.5g}") for key in VALIDATION if key in made.measured}
         variants.append({"variant": variant, "change": dict(CHANGES[variant]), **errors})

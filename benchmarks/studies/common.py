@@ -30,6 +30,7 @@ from fabg.social.metrics import mean_ci
 
 STUDIES = runs_dir() / "studies"
 RECIPE = share_dir() / "config" / "train" / "features.yaml"
+STEPS = 1500
 TASKS = ("affective", "tracking", "foveate", "gesture")
 DELAYS = ("0", "140")
 METRICS = ("success", "response_vs_expert_ms", "gaze_lag_ms", "expression_lag_ms", "command_jerk")
@@ -52,6 +53,7 @@ def parser(doc: str | None, *, policy: bool = False) -> argparse.ArgumentParser:
         action="store_true",
         help="short trainings, few episodes: tries a study out, measures nothing",
     )
+    made.add_argument("--steps", type=int, help=f"of each training; {STEPS} when left out")
     made.add_argument("--data", type=Path, help="demonstrations; recorded when left out (200 episodes)")
     made.add_argument("--json", type=Path, help="file for the result")
     if policy:
@@ -77,9 +79,15 @@ class Extent:
     events: int
 
     @classmethod
-    def of(cls, quick: bool, *, seeds: int = 3, events: int = 8) -> Extent:
+    def of(cls, arguments: argparse.Namespace, *, seeds: int = 3, events: int = 8) -> Extent:
         """Return that of a study with so many seeds and events."""
-        return cls(30, (2000,), 1) if quick else cls(1500, tuple(range(2000, 2000 + seeds)), events)
+        if arguments.quick:
+            return cls(arguments.steps or 30, (2000,), 1)
+        return cls(arguments.steps or STEPS, tuple(range(2000, 2000 + seeds)), events)
+
+    def named(self, variant: str) -> str:
+        """Return under which name a variant of the recipe is kept."""
+        return variant if self.steps == STEPS else f"{variant}-{self.steps}"
 
 
 def demonstrations(arguments: argparse.Namespace) -> Path:
@@ -147,7 +155,7 @@ def chosen(arguments: argparse.Namespace, extent: Extent) -> tuple[str, Path | s
     if arguments.policy is not None:
         path = Path(arguments.policy)
         return path.stem, path if path.suffix else arguments.policy
-    name = "quick-base" if arguments.quick else "base"
+    name = extent.named("base")
     return name, trained(name, demonstrations(arguments), extent.steps).model
 
 

@@ -67,14 +67,14 @@ def panels(result: list[Row], tasks: list[Row]) -> list[Panel]:
 def main() -> None:
     """Train, play, tell."""
     arguments = parser(__doc__).parse_args()
-    extent = Extent.of(arguments.quick)
+    extent = Extent.of(arguments)
     data = demonstrations(arguments)
     counts = (4, 8) if arguments.quick else COUNTS
     rows: list[Row] = []
     for count in counts:
         # All of them are the recipe itself: the other studies compare with it.
         last = count == counts[-1]
-        name = ("quick-" if arguments.quick else "") + ("base" if last else f"episodes-{count}")
+        name = extent.named("base" if last else f"episodes-{count}")
         made = trained(name, data, extent.steps, {} if last else {"episodes": count})
         rows += [{"episodes": count, **row} for row in played(name, made.model, extent, cells(extent))]
     overall = summary(rows, ("episodes", "delay"))

@@ -157,7 +157,7 @@ def jaw_cell(cell: Cell, *, policy: str, events: int, obs: str) -> dict[str, flo
 def main() -> None:
     """Play, tell, and draw one opening."""
     arguments = parser(__doc__, policy=True).parse_args()
-    extent = Extent.of(arguments.quick, seeds=5)
+    extent = Extent.of(arguments, seeds=5)
     name, policy = chosen(arguments, extent)
     which = cells(extent, tasks=("affective",), methods=(ORACLE,), delays=("0",))
     which += cells(extent, tasks=("affective",), methods=METHODS, delays=(DELAY,))

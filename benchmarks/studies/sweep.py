@@ -56,7 +56,7 @@ def panels(result: list[Row]) -> list[Panel]:
 def main() -> None:
     """Play, tell."""
     arguments = parser(__doc__, policy=True).parse_args()
-    extent = Extent.of(arguments.quick)
+    extent = Extent.of(arguments)
     name, policy = chosen(arguments, extent)
     kinds = delays(arguments.quick)
     texts = [text for kind in kinds.values() for text in kind]

@@ -95,7 +95,7 @@ def main() -> None:
     made.add_argument("--rgbd", type=Path, help="ONNX model that sees images and depth")
     made.add_argument("--rgb", type=Path, help="ONNX model that sees images alone")
     arguments = made.parse_args()
-    extent = Extent.of(arguments.quick, seeds=5, events=20)
+    extent = Extent.of(arguments, seeds=5, events=20)
     models = [("RGB", arguments.rgb, "rgbd"), ("RGB-D", arguments.rgbd, "rgbd")]
     played_models = [(sees, model.stem, model, obs) for sees, model, obs in models if model is not None]
     played_models.append(("features", *chosen(arguments, extent), "features"))
