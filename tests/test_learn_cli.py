@@ -18,6 +18,7 @@ from fabg.policy.base import Observation
 from fabg.policy.learnt import LearntPolicy
 from fabg.social.demonstrations import write_demonstrations
 
+pytest.importorskip("torch")
 FEATURES = Path(__file__).parents[1] / "config/train/features.yaml"
 SMALL = (
     "steps=20", "batch=16", "threads=1", "validate_every=10", "checkpoint_every=10", "model.width=16", "model.heads=2",

@@ -31,6 +31,8 @@ def write(path, values):
         ({"steps": "many"}, ["steps is 'many'", "int"]),
         ({"steps": True}, ["steps is True", "int"]),
         ({"steps": 2.5}, ["steps is 2.5", "int"]),
+        ({"episodes": 0}, ["episodes is 0", "1 to"]),
+        ({"episodes": "all"}, ["episodes is 'all'", "int"]),
         ({"steps": 0}, ["steps is 0", "1 to"]),
         ({"learning_rate": float("nan")}, ["learning_rate is nan"]),
         ({"learning_rate": "fast"}, ["learning_rate is 'fast'", "float"]),

@@ -204,6 +204,16 @@ def test_some_tasks_and_several_sets(demos, tmp_path):
     assert (d.task[d.frames[:, 0] == 0] == d.layout.tasks.index(TEXTS[0])).all()
 
 
+def test_only_the_first_episodes(demos):
+    """As they were recorded: the four tasks take turns."""
+    d = read_demonstrations(config(demos, episodes=2))
+    assert {episode_of(d, k)[1] for k in range(len(d))} == {0, 1} and set(d.layout.tasks) == set(TEXTS[:2])
+    d = read_demonstrations(config(demos, episodes=2, tasks=["gesture"]))
+    assert {episode_of(d, k)[1] for k in range(len(d))} == {3, 7}
+    with pytest.raises(InputError, match="have 8 episodes of these tasks: expected at least 9"):
+        read_demonstrations(config(demos, episodes=9))
+
+
 def test_validation_has_whole_episodes_of_every_task(tmp_path, demos):
     for seed in range(5):
         d = read_demonstrations(config(demos, seed=seed, samples={"held_out": 0.5}))

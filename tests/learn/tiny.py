@@ -19,7 +19,6 @@ from fabg.learn.model import ActionChunkingTransformer, Scales
 from fabg.learn.processes import Team
 from fabg.policy import history
 from fabg.policy.layout import Layout
-from fabg.policy.observation import SHAPES
 from fabg.policy.task_texts import TASK_TEXTS
 
 ALONE = Team(0, 1, torch.device("cpu"))
@@ -155,11 +154,3 @@ def damage(root, key, row, value):
     rows[row] = [value, *rows[row][1:]] if isinstance(rows[row], list) else value
     place = found.schema.get_field_index(key)
     pq.write_table(found.set_column(place, found.field(place), pa.array(rows, column.type)), path)
-
-
-def arrays(rng, *shape):
-    """What `encode` might give, with all masks 0 or 1."""
-    found = {name: rng.normal(size=(*shape, *size)) for name, size in SHAPES.items()}
-    for name in ("people_mask", "hands_mask", "joints_mask"):
-        found[name] = rng.integers(0, 2, found[name].shape)
-    return {name: value.astype(np.float32) for name, value in found.items()}

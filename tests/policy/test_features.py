@@ -9,8 +9,15 @@ import pytest
 from fabg.perception.types import Gesture, Side
 from fabg.policy import features
 from fabg.policy.base import HandObservation, Observation, PersonObservation
-from fabg.policy.observation import HAND_FIELDS, PERSON_FIELDS, encode
-from tests.learn.tiny import arrays
+from fabg.policy.observation import HAND_FIELDS, PERSON_FIELDS, SHAPES, encode
+
+
+def arrays(rng, *shape):
+    """What `encode` might give, with all masks 0 or 1."""
+    found = {name: rng.normal(size=(*shape, *size)) for name, size in SHAPES.items()}
+    for name in ("people_mask", "hands_mask", "joints_mask"):
+        found[name] = rng.integers(0, 2, found[name].shape)
+    return {name: value.astype(np.float32) for name, value in found.items()}
 
 
 def direction(point):

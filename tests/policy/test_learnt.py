@@ -8,11 +8,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 
 from fabg import expression
 from fabg.errors import CommandRefused, ConfigError, ModelFileError
-from fabg.learn.export import export
 from fabg.perception.types import Gesture, Side
 from fabg.policy.base import (
     Chunk,
@@ -27,7 +25,10 @@ from fabg.policy.features import rows
 from fabg.policy.history import LONGEST_AGE_S
 from fabg.policy.learnt import RESTART_S, LearntPolicy
 from fabg.policy.observation import encode
-from tests.learn.tiny import TEXTS, layout, network, write_run
+
+torch = pytest.importorskip("torch")  # the model to compare with
+from fabg.learn.export import export  # noqa: E402
+from tests.learn.tiny import TEXTS, layout, network, write_run  # noqa: E402
 
 EPOCH_S = 1_700_000_000.0
 
