@@ -2,8 +2,8 @@
 
     python benchmarks/studies/demonstrations.py --json demonstrations.json --plot demonstrations.png
 
-The same recipe on the first 10, 25, 50, 100 and 200 episodes of one recording (four tasks in turn, four events each),
-each model then played on people that none of them has met, at once and with 140 ms of delay.
+The same recipe on the first 10, 25, 50, 100 and all 200 episodes of one recording (four tasks in turn, four events an
+episode), each model then played on people that none of them has met, without delay and with 140 ms.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from common import (
     trained,
 )
 
-COUNTS = (10, 25, 50, 100, 200)
+from fabg.demos.reader import Dataset
+
+COUNTS = (10, 25, 50, 100)
+"""So many, and all that there are."""
 
 
 def panels(result: list[Row], tasks: list[Row]) -> list[Panel]:
@@ -69,11 +72,12 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     extent = Extent.of(arguments)
     data = demonstrations(arguments)
-    counts = (4, 8) if arguments.quick else COUNTS
+    total = len(Dataset(data))
+    counts = [count for count in ((4,) if arguments.quick else COUNTS) if count < total]
     rows: list[Row] = []
-    for count in counts:
-        # All of them are the recipe itself: the other studies compare with it.
-        last = count == counts[-1]
+    for count in (*counts, total):
+        # All of them are the recipe itself, with which other studies compare.
+        last = count == total
         name = extent.named("base" if last else f"episodes-{count}")
         made = trained(name, data, extent.steps, {} if last else {"episodes": count})
         rows += [{"episodes": count, **row} for row in played(name, made.model, extent, cells(extent))]
