@@ -325,6 +325,7 @@ def plot(panels: Sequence[Panel], path: Path | None, *, columns: int = 3) -> Non
         _frame(axes, panel)
         for line in panel.lines:
             handles.setdefault(line.label, _draw(axes, panel, line, labels.index(line.label)))
+        _limit(axes, panel)
     figure.legend(
         handles=list(handles.values()),
         loc="outside lower center",
@@ -352,6 +353,21 @@ def _frame(axes: Any, panel: Panel) -> None:
         axes.set_xticks(list(panel.ticks), list(panel.ticks.values()), fontsize=8.5, **slanted)
     if panel.zero:
         axes.axhline(0.0, color=INK, lw=0.9, zorder=1)
+
+
+def _limit(axes: Any, panel: Panel) -> None:
+    """Let the means fill the plot: whiskers of few seeds may leave it."""
+    means = [value["mean"] for line in panel.lines for value in line.values if value is not None]
+    if not means:
+        return
+    factor = 100.0 if panel.percent else 1.0
+    low, high = factor * min(means), factor * max(means)
+    margin = 0.25 * (high - low) or 1.0
+    below, above = axes.get_ylim()
+    below, above = max(below, low - margin), min(above, high + margin)
+    if panel.percent:
+        below, above = max(below, -4.0), min(above, 104.0)
+    axes.set_ylim(below, above)
 
 
 def _draw(axes: Any, panel: Panel, line: Line, number: int) -> Any:
