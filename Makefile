@@ -18,8 +18,8 @@ setup: ## make .venv and everything in it
 demo: setup ## the robot answers a real face; INPUT=video.mp4, a device number or a folder; POLICY=mirror; TASK=...
 	@$(VENV)/fabg demo $(if $(INPUT),--input "$(INPUT)") $(if $(POLICY),--policy "$(POLICY)") $(if $(TASK),--task "$(TASK)")
 
-test: ## run all tests
-	@$(SETUP) --with test
+test: ## run all tests, those of training too
+	@$(SETUP) --with test --with train
 	$(VENV)/python -m pytest $(ARGS)
 
 test-fast: ## run the tests that take moments and start no nodes

@@ -1,6 +1,7 @@
 """Write requirements/constraints.txt from the environment that runs this script.
 
-Run it in an environment made by ``tools/setup_env.py --with test`` in which the tests pass.
+Run it in an environment made by ``tools/setup_env.py --with test --with train`` in which the tests pass. torch is
+left out: its builds have names of their own, and ``train.txt`` pins it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def pinned() -> list[str]:
         from_index = not distribution.read_text("direct_url.json")
         # The ROS wheels bring metadata of their own parts along; only what pip installed has this file.
         by_pip = (distribution.read_text("INSTALLER") or "").strip() == "pip"
-        if by_pip and from_index and name != "pip" and not name.startswith("fabg"):
+        if by_pip and from_index and name not in ("pip", "torch") and not name.startswith("fabg"):
             pins.add(f"{name}=={distribution.version}")
     return sorted(pins)
 
