@@ -26,6 +26,9 @@ class ModelConfig:
         Of the encoder and the decoder.
     patch, query_steps
         Moments that make one token, and steps of the chunk that one query of the decoder gives.
+    reflex
+        Width of a perceptron over all moments, beside the transformer: much of an answer is a delayed and filtered copy
+        of what was seen, which attention learns slowly. 0: none.
     latent
         Numbers of the style variable of the CVAE; 0: none.
     dropout
@@ -44,6 +47,7 @@ class ModelConfig:
     decoder_layers: int = 1
     patch: int = 2
     query_steps: int = 3
+    reflex: int = 384
     latent: int = 16
     dropout: float = 0.1
     proprioception: float = 0.0
@@ -54,8 +58,8 @@ class ModelConfig:
             self,
             {
                 "width": (8, 4096), "heads": (1, 64), "feedforward": (8, 16384), "layers": (1, 48),
-                "decoder_layers": (1, 48), "patch": (1, 100), "query_steps": (1, 100), "latent": (0, 1024),
-                "dropout": (0.0, 0.9), "proprioception": (0.0, 1.0),
+                "decoder_layers": (1, 48), "patch": (1, 100), "query_steps": (1, 100), "reflex": (0, 8192),
+                "latent": (0, 1024), "dropout": (0.0, 0.9), "proprioception": (0.0, 1.0),
             },
         )  # fmt: skip
         if self.width % self.heads:

@@ -2,10 +2,10 @@
 
 As in Zhao et al. 2023, "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware" (RSS, arXiv 2304.13705,
 sec. IV): an encoder over the observation, a decoder whose queries are the steps of the chunk, L1 loss, and a style
-variable of a conditional VAE that is 0 when running. Other than there, the observation is the last moments of what
-perception publishes (people, hands), or two images with depth as in Zhang et al. 2025 (arXiv 2503.01363, sec. III), or
-both; and the first expressions of a chunk can be given, which the rest then goes on from (training-time real-time
-chunking, arXiv 2512.05964, for a network without noise).
+variable of a conditional VAE that is 0 when running. A perceptron over all moments adds to what the transformer says.
+Other than there, the observation is the last moments of what perception publishes (people, hands), or two images with
+depth as in Zhang et al. 2025 (arXiv 2503.01363, sec. III), or both; and the first expressions of a chunk can be given,
+which the rest then goes on from (training-time real-time chunking, arXiv 2512.05964, for a network without noise).
 
 Normalisation is part of the model: numbers go in and out in their own units.
 """
@@ -105,6 +105,8 @@ class ActionChunkingTransformer(nn.Module):
                 ),
                 width,
             )  # fmt: skip
+            if config.reflex:
+                self.reflex = _Reflex(config, layout)
         self.task = nn.Linear(len(layout.tasks), width)
         self.style = nn.Linear(max(config.latent, 1), width)
         self.places = nn.Parameter(0.02 * torch.randn(1, tokens, width))
@@ -151,8 +153,11 @@ class ActionChunkingTransformer(nn.Module):
         if style is None:
             style = torch.zeros(count, max(self.config.latent, 1), device=batch["task"].device)
         tokens = [self.task(batch["task"])[:, None], self.style(style)[:, None]]
+        direct: Tensor | float = 0.0
         if self.layout.sees_features:
             moments = self._normalised(batch["history"])
+            if self.config.reflex:
+                direct = self.reflex(moments, batch["task"])
             tokens.append(self.moments(moments.reshape(count, -1, self.moments.in_features)))
         memory = torch.cat(tokens, dim=1) + self.places
         if self.layout.sees_pictures:
@@ -162,7 +167,7 @@ class ActionChunkingTransformer(nn.Module):
         given = (batch["prefix"] - self.action_mean) / self.action_spread * self.moves * mask
         given = torch.cat([given, mask], dim=-1).reshape(count, -1, self.given.in_features)
         out = self.head(self.norm(self.decoder(self.queries + self.given(given), memory)))
-        return out.reshape(count, self.layout.chunk_steps, -1)  # type: ignore[no-any-return]
+        return out.reshape(count, self.layout.chunk_steps, -1) + direct  # type: ignore[no-any-return]
 
     def _normalised(self, moments: Tensor) -> Tensor:
         known = moments[..., self.mask_of] * self.shown
@@ -191,6 +196,24 @@ class ActionChunkingTransformer(nn.Module):
         self.register_buffer("shown", torch.from_numpy(shown), persistent=False)
         mask_of = np.append(features.MASK_OF, [history.PRESENT, history.PRESENT])
         self.register_buffer("mask_of", torch.from_numpy(mask_of), persistent=False)
+
+
+class _Reflex(nn.Module):
+    """A perceptron from all moments to the whole chunk."""
+
+    def __init__(self, config: ModelConfig, layout: Layout) -> None:
+        super().__init__()
+        width, steps = config.reflex, layout.history_steps
+        self.moment = nn.Linear(layout.moment_size, width // 4)
+        self.layers = nn.Sequential(
+            nn.Linear(steps * (width // 4) + len(layout.tasks), width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
+            nn.Linear(width, layout.chunk_steps * layout.action_size),
+        )  # fmt: skip
+
+    def forward(self, moments: Tensor, task: Tensor) -> Tensor:
+        """Return normalised actions (B, K, 61) of normalised moments (B, H, moment)."""
+        seen = torch.cat([self.moment(moments).flatten(1), task], dim=-1)
+        return self.layers(seen).reshape(len(seen), -1, expression.SIZE)  # type: ignore[no-any-return]
 
 
 class _Recogniser(nn.Module):
