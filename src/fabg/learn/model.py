@@ -95,6 +95,8 @@ class ActionChunkingTransformer(nn.Module):
         if layout.sees_features:
             tokens += layout.history_steps // config.patch
             self.moments = nn.Linear(layout.moment_size * config.patch, width)
+            if config.reflex:
+                self.reflex = _Reflex(config, layout)
         if layout.sees_pictures:
             from fabg.learn.vision import Eyes, VisionConfig
 
@@ -105,8 +107,6 @@ class ActionChunkingTransformer(nn.Module):
                 ),
                 width,
             )  # fmt: skip
-            if config.reflex:
-                self.reflex = _Reflex(config, layout)
         self.task = nn.Linear(len(layout.tasks), width)
         self.style = nn.Linear(max(config.latent, 1), width)
         self.places = nn.Parameter(0.02 * torch.randn(1, tokens, width))
