@@ -12,6 +12,8 @@ from torch import Tensor
 
 from fabg.learn.config import SampleConfig
 from fabg.learn.data import Demonstrations
+from fabg.learn.mirror import mirrored
+from fabg.learn.vision import Augment
 from fabg.policy import features, history
 
 Batch = dict[str, Tensor]
@@ -60,6 +62,7 @@ class Batches:
         self._rows = torch.from_numpy(np.concatenate([d.rows, np.zeros_like(d.rows[:1])]))
         self._actions = torch.from_numpy(d.actions)
         self._orders = torch.from_numpy(features.people_orders())
+        self._relight = Augment()
         self._steps = torch.arange(d.layout.chunk_steps)
         self.train_indices = np.flatnonzero(~d.held_out)
         self.validation_indices = np.flatnonzero(d.held_out)
@@ -133,6 +136,15 @@ class Batches:
         mask = (self._steps < torch.from_numpy(given)[:, None]).float()
         batch["prefix"] = self._done(indices, shift)[0] * mask[..., None]
         batch["prefix_mask"] = mask
+        if "left" in batch:
+            self._vary_pictures(batch, rng)
+
+    def _vary_pictures(self, batch: Batch, rng: np.random.Generator) -> None:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        if "history" not in batch:  # what perception says is not mirrored along
+            which = torch.rand(len(batch["left"]), generator=generator) < self.config.mirror
+            batch.update(mirrored(batch, which))
+        batch["left"], batch["right"] = self._relight(batch["left"], batch["right"], generator)
 
 
 def _missed(

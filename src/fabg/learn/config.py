@@ -82,6 +82,8 @@ class SampleConfig:
         Chance that a moment of the past is missed: cameras and trackers drop images.
     shuffle_people
         Whether people change places in the input: the first one means nothing.
+    mirror
+        Chance that images, and what is done about them, are mirrored; with inputs "rgbd".
     prefix
         Share of the samples in which the first expressions are given (prefix-conditioned chunking).
     prefix_steps
@@ -98,6 +100,7 @@ class SampleConfig:
     held_out: float = 0.1
     drop_moments: float = 0.05
     shuffle_people: bool = True
+    mirror: float = 0.5
     prefix: float = 0.3
     prefix_steps: int = 20
     prefix_shift_steps: int = 3
@@ -107,7 +110,8 @@ class SampleConfig:
             self,
             {
                 "history_steps": (2, 500), "history_step_s": (0.005, 1.0), "chunk_steps": (2, 500),
-                "dt_s": (0.002, 1.0), "held_out": (0.0, 0.5), "drop_moments": (0.0, 0.9), "prefix": (0.0, 1.0),
+                "dt_s": (0.002, 1.0), "held_out": (0.0, 0.5), "drop_moments": (0.0, 0.9), "mirror": (0.0, 1.0),
+                "prefix": (0.0, 1.0),
                 "prefix_steps": (1, self.chunk_steps - 1), "prefix_shift_steps": (0, 50),
             },
         )  # fmt: skip
