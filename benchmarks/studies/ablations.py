@@ -30,11 +30,12 @@ from common import (
 BASE = "base"
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
+    "transformer-alone": {"model.reflex": 0},
     "sees-itself-half": {"model.proprioception": 0.5},
     "sees-itself": {"model.proprioception": 1.0},
     "style": {"model.latent": 16},
     "no-prefix": {"samples.prefix": 0.0},
-    "people-in-order": {"samples.shuffle_people": False},
+    "people-shuffled": {"samples.shuffle_people": True},
     "no-drops": {"samples.drop_moments": 0.0},
 }
 """What is changed in each variant."""
@@ -65,10 +66,12 @@ def panels(variants: list[Row], overall: list[Row]) -> list[Panel]:
 
 def main() -> None:
     """Train, play, tell."""
-    arguments = parser(__doc__).parse_args()
+    made = parser(__doc__)
+    made.add_argument("--variants", nargs="+", choices=list(CHANGES), help="some of them; all when left out")
+    arguments = made.parse_args()
     extent = Extent.of(arguments)
     data = demonstrations(arguments)
-    names = list(CHANGES)[:2] if arguments.quick else list(CHANGES)
+    names = arguments.variants or list(CHANGES)[: 2 if arguments.quick else None]
     variants: list[Row] = []
     rows: list[Row] = []
     for variant in names:

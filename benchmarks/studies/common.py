@@ -27,6 +27,7 @@ from fabg.social.bench.latency import score_cell
 from fabg.social.bench.result import environment
 from fabg.social.demonstrations import write_demonstrations
 from fabg.social.metrics import mean_ci
+from fabg.social.policies import LEARNT
 
 STUDIES = runs_dir() / "studies"
 RECIPE = share_dir() / "config" / "train" / "features.yaml"
@@ -54,10 +55,15 @@ def parser(doc: str | None, *, policy: bool = False) -> argparse.ArgumentParser:
         help="short trainings, few episodes: tries a study out, measures nothing",
     )
     made.add_argument("--steps", type=int, help=f"of each training; {STEPS} when left out")
+    made.add_argument(
+        "--seeds", type=int, help="number of episodes of each kind; the study's own when left out"
+    )
     made.add_argument("--data", type=Path, help="demonstrations; recorded when left out (200 episodes)")
     made.add_argument("--json", type=Path, help="file for the result")
     if policy:
-        made.add_argument("--policy", help="ONNX file or name of a policy; trained when left out")
+        made.add_argument(
+            "--policy", default=LEARNT, help="ONNX file or name; the package's own when left out"
+        )
     made.add_argument("--plot", type=Path, help="file for the figure, PNG")
     return made
 
@@ -83,7 +89,8 @@ class Extent:
         """Return that of a study with so many seeds and events."""
         if arguments.quick:
             return cls(arguments.steps or 30, (2000,), 1)
-        return cls(arguments.steps or STEPS, tuple(range(2000, 2000 + seeds)), events)
+        count = arguments.seeds or seeds
+        return cls(arguments.steps or STEPS, tuple(range(2000, 2000 + count)), events)
 
     def named(self, variant: str) -> str:
         """Return under which name a variant of the recipe is kept."""
@@ -150,13 +157,10 @@ def trained(name: str, data: Path, steps: int, change: Mapping[str, Any] | None 
     return Trained(model, read_model(model)[1].measured)
 
 
-def chosen(arguments: argparse.Namespace, extent: Extent) -> tuple[str, Path | str]:
-    """Return name and policy of a study that plays one model: the one it was given, else the recipe's own."""
-    if arguments.policy is not None:
-        path = Path(arguments.policy)
-        return path.stem, path if path.suffix else arguments.policy
-    name = extent.named("base")
-    return name, trained(name, demonstrations(arguments), extent.steps).model
+def chosen(arguments: argparse.Namespace) -> tuple[str, Path | str]:
+    """Return name and policy of a study that plays one model."""
+    path = Path(arguments.policy)
+    return path.stem, path if path.suffix else arguments.policy
 
 
 def _digest_of(data: Path) -> str:
@@ -256,7 +260,8 @@ def summary(rows: Iterable[Row], by: Sequence[str], metrics: Sequence[str] = MET
 def save(study: str, arguments: argparse.Namespace, extent: Extent, result: Mapping[str, Any]) -> None:
     """Print a result, and write it with what it takes to repeat it."""
     given = [
-        f"--{name} {value}" for name, value in vars(arguments).items()
+        f"--{name} {' '.join(value) if isinstance(value, list) else value}"
+        for name, value in vars(arguments).items()
         if value is not None and name not in ("quick", "json", "plot", "data")
     ]  # fmt: skip
     whole = {

@@ -158,7 +158,7 @@ def main() -> None:
     """Play, tell, and draw one opening."""
     arguments = parser(__doc__, policy=True).parse_args()
     extent = Extent.of(arguments, seeds=5)
-    name, policy = chosen(arguments, extent)
+    name, policy = chosen(arguments)
     which = cells(extent, tasks=("affective",), methods=(ORACLE,), delays=("0",))
     which += cells(extent, tasks=("affective",), methods=METHODS, delays=(DELAY,))
     rows: list[Row] = played(f"jaw-{name}", policy, extent, which, run=jaw_cell)

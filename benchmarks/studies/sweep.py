@@ -57,7 +57,7 @@ def main() -> None:
     """Play, tell."""
     arguments = parser(__doc__, policy=True).parse_args()
     extent = Extent.of(arguments)
-    name, policy = chosen(arguments, extent)
+    name, policy = chosen(arguments)
     kinds = delays(arguments.quick)
     texts = [text for kind in kinds.values() for text in kind]
     which = cells(extent, tasks=TASKS, methods=METHODS, delays=texts)

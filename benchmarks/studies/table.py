@@ -98,7 +98,7 @@ def main() -> None:
     extent = Extent.of(arguments, seeds=5, events=20)
     models = [("RGB", arguments.rgb, "rgbd"), ("RGB-D", arguments.rgbd, "rgbd")]
     played_models = [(sees, model.stem, model, obs) for sees, model, obs in models if model is not None]
-    played_models.append(("features", *chosen(arguments, extent), "features"))
+    played_models.append(("features", *chosen(arguments), "features"))
     which = cells(extent, tasks=TASKS, methods=METHODS, delays=(DELAY,))
     rows: list[Row] = []
     for sees, name, policy, obs in played_models:
