@@ -27,7 +27,7 @@ test-fast: ## run the tests that take moments and start no nodes
 	$(VENV)/python -m pytest -m "not slow and not graph" $(ARGS)
 
 lint: ## ruff and mypy
-	@$(SETUP) --with test
+	@$(SETUP) --with test --with train
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check -q .
 	$(VENV)/mypy
