@@ -18,10 +18,9 @@ METRICS = ("success", "gaze_lag_ms", "expression_lag_ms", "command_jerk")
 LONGEST_MS = 400
 
 
-def delays(quick: bool) -> dict[str, dict[str, int]]:
-    """Return the delays of each kind, and their means, ms."""
-    steady = range(0, LONGEST_MS + 1, 200 if quick else 50)
-    others = range(200 if quick else 100, LONGEST_MS + 1, 200 if quick else 100)
+def delays(step_ms: int) -> dict[str, dict[str, int]]:
+    """Return the delays of each kind, and their means, ms: constant ones `step_ms` apart, others twice that."""
+    steady, others = (range(first, LONGEST_MS + 1, first or step_ms) for first in (0, 2 * step_ms))
     return {
         "constant": {f"{ms}": ms for ms in steady},
         "jittered": {f"jitter:{ms},{0.3 * ms:g}": ms for ms in others},
@@ -55,10 +54,12 @@ def panels(result: list[Row]) -> list[Panel]:
 
 def main() -> None:
     """Play, tell."""
-    arguments = parser(__doc__, policy=True).parse_args()
+    made = parser(__doc__, policy=True)
+    made.add_argument("--step", type=int, default=50, help="ms from one constant delay to the next")
+    arguments = made.parse_args()
     extent = Extent.of(arguments)
     name, policy = chosen(arguments)
-    kinds = delays(arguments.quick)
+    kinds = delays(200 if arguments.quick else arguments.step)
     texts = [text for kind in kinds.values() for text in kind]
     which = cells(extent, tasks=TASKS, methods=METHODS, delays=texts)
     rows: list[Row] = played(f"sweep-{name}", policy, extent, which)
