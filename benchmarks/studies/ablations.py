@@ -48,7 +48,16 @@ def panels(variants: list[Row], overall: list[Row]) -> list[Panel]:
     places = [float(k) for k in range(len(names))]
     ticks = dict(zip(places, names, strict=True))
     losses = [{"mean": row["val_loss"], "low": None, "high": None} for row in variants]
-    found = [Panel("Error on held-out episodes", "", "spreads", [Line("held out", places, losses)], ticks)]
+    found = [
+        Panel(
+            "Error on held-out episodes",
+            "",
+            "spreads",
+            [Line("held out", places, losses)],
+            ticks,
+            joined=False,
+        )
+    ]
     for metric, title, unit in (
         ("success", "Answered", "%"),
         ("gaze_lag_ms", "Gaze behind the expert", "ms"),
@@ -60,7 +69,9 @@ def panels(variants: list[Row], overall: list[Row]) -> list[Panel]:
         for delay in DELAYS:
             at = {row["variant"]: row.get(metric) for row in overall if row["delay"] == delay}
             lines.append(Line(f"delay {delay} ms", places, [at.get(name) for name in names]))
-        found.append(Panel(title, "", unit, lines, ticks, zero=unit == "ms", percent=unit == "%"))
+        found.append(
+            Panel(title, "", unit, lines, ticks, zero=unit == "ms", percent=unit == "%", joined=False)
+        )
     return found
 
 

@@ -36,6 +36,7 @@ TASKS = ("affective", "tracking", "foveate", "gesture")
 DELAYS = ("0", "140")
 METRICS = ("success", "response_vs_expert_ms", "gaze_lag_ms", "expression_lag_ms", "command_jerk")
 
+FEW = 3
 INK, SOFT, LINE = "#16212b", "#5b6b78", "#e3e8ec"
 COLOURS = ("#0e93a6", "#d98200", "#7a5cc4", "#c0503c", "#1f8a5b", "#3c6fb0", "#b05fa8", "#7f8f3a")
 MARKERS = "osD^vPX*"
@@ -247,9 +248,8 @@ def summary(rows: Iterable[Row], by: Sequence[str], metrics: Sequence[str] = MET
                     seeds.setdefault(row["seed"], []).append(row[metric])
             interval = mean_ci((fmean(values) for values in seeds.values()), 0.95)
             if interval is not None:
-                entry[metric] = {
-                    "mean": _rounded(interval.mean), "low": _rounded(interval.low), "high": _rounded(interval.high),
-                }  # fmt: skip
+                ends = {"low": _rounded(interval.low), "high": _rounded(interval.high)}
+                entry[metric] = {"mean": _rounded(interval.mean), **ends, "n": interval.count}
         found.append(entry)
     return found
 
@@ -298,7 +298,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot of a figure; `ticks` names places on x, `zero` marks the expert's own time."""
+    """One plot of a figure; `ticks` names places on x, `zero` marks the expert's own time.
+
+    Intervals of fewer than `FEW` seeds are not drawn: they would say nothing.
+    """
 
     title: str
     xlabel: str
@@ -308,6 +311,7 @@ class Panel:
     zero: bool = False
     log: bool = False
     percent: bool = False
+    joined: bool = True
 
 
 def plot(panels: Sequence[Panel], path: Path | None, *, columns: int = 3) -> None:
@@ -379,7 +383,8 @@ def _draw(axes: Any, panel: Panel, line: Line, number: int) -> Any:
     factor = 100.0 if panel.percent else 1.0
     there = [(x, value) for x, value in zip(line.x, line.values, strict=True) if value is not None]
     means = [factor * value["mean"] for _, value in there]  # type: ignore[operator]
-    ends = [[value[end] for _, value in there] for end in ("low", "high")]
+    known = [value if (value.get("n") or 0) >= FEW else {} for _, value in there]
+    ends = [[value.get(end) for value in known] for end in ("low", "high")]
     whiskers = [
         [0.0 if end is None else abs(factor * end - mean) for end, mean in zip(side, means, strict=True)]
         for side in ends
@@ -388,5 +393,5 @@ def _draw(axes: Any, panel: Panel, line: Line, number: int) -> Any:
         return axes.plot([x for x, _ in there], means, color=COLOURS[number % 8], lw=1.8, label=line.label)[0]
     return axes.errorbar(
         [x for x, _ in there], means, whiskers, color=COLOURS[number % 8], marker=MARKERS[number % 8], ms=6.0,
-        mec="white", mew=0.8, lw=1.6, elinewidth=1.1, capsize=2.5, label=line.label, zorder=3,
+        mec="white", mew=0.8, lw=1.6 if panel.joined else 0.0, elinewidth=1.1, capsize=2.5, label=line.label, zorder=3,
     )  # fmt: skip

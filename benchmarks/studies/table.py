@@ -84,7 +84,14 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
             if row["sees"] == sees
         ]
         found.append(
-            Panel(f"Seconds to completion, {sees}", "", "s", lines, dict(zip(places, COLUMNS, strict=True)))
+            Panel(
+                f"Seconds to completion, {sees}",
+                "",
+                "s",
+                lines,
+                dict(zip(places, COLUMNS, strict=True)),
+                joined=False,
+            )
         )
     return found
 
