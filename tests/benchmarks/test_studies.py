@@ -54,6 +54,7 @@ def test_a_seed_counts_once_however_many_tasks_have_the_metric(study):
 
 
 def test_a_recipe_is_trained_once_and_anew_when_it_or_the_data_change(study, monkeypatch, tmp_path):
+    pytest.importorskip("torch")
     from fabg.learn import export, session
 
     common = study("common")
