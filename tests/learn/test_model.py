@@ -103,6 +103,7 @@ def test_other_orders_of_people_are_the_orders_of_their_scales_and_weights():
         with torch.no_grad():
             weight = model.moments.weight.reshape(16, patch, history.SIZE)
             other.moments.weight.copy_(weight[..., whole].reshape(16, -1))
+            other.reflex.moment.weight.copy_(model.reflex.moment.weight[:, whole])
         moved = changed(given, history=given["history"][..., whole])
         torch.testing.assert_close(out(other, moved), before, atol=1e-5, rtol=1e-5)
 
@@ -244,7 +245,7 @@ def test_each_task_has_its_own_answer():
 
 def test_a_query_for_several_steps_gives_them_in_order():
     """The chunk is the same whether a query gives one step or several, when the weights are the same ones."""
-    one, several = network(query_steps=1), network(query_steps=2)
+    one, several = network(query_steps=1, reflex=0), network(query_steps=2, reflex=0)
     with torch.no_grad():
         for model in (one, several):
             model.head.weight.zero_()
@@ -255,6 +256,20 @@ def test_a_query_for_several_steps_gives_them_in_order():
     expected = torch.where((steps % 2 == 0)[:, None], torch.arange(61.0), 61.0 + torch.arange(61.0))
     torch.testing.assert_close(said, expected.expand_as(said), atol=1e-3, rtol=1e-4)
     assert torch.equal(out(one, batch()).std(dim=(0, 1)) < 1e-5, torch.ones(61, dtype=torch.bool))
+
+
+def test_the_perceptron_adds_to_what_the_transformer_says():
+    whole, alone, given = network(), network(reflex=0), batch()
+    alone.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("reflex.")})
+    reflex = whole.reflex
+    moments = whole._normalised(given["history"])
+    hidden = (moments @ reflex.moment.weight.T + reflex.moment.bias).flatten(1)
+    hidden = torch.cat([hidden, given["task"]], dim=-1)
+    for layer in (reflex.layers[0], reflex.layers[2]):
+        hidden = torch.nn.functional.gelu(hidden @ layer.weight.T + layer.bias)
+    added = (hidden @ reflex.layers[4].weight.T + reflex.layers[4].bias).reshape(len(hidden), -1, 61)
+    difference = (out(whole, given) - out(alone, given)) / whole.action_spread
+    torch.testing.assert_close(difference, added * whole.moves, atol=1e-4, rtol=1e-4)
 
 
 def test_drop_out_is_for_training_only():

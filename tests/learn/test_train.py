@@ -58,7 +58,7 @@ def easy(tmp_path_factory):
 
 def test_it_learns_what_can_be_learnt(easy, tmp_path):
     settings = config(
-        easy, steps=160, batch=32, learning_rate=1e-2, validate_every=80, samples={"prefix": 0.2, "held_out": 0.25}
+        easy, steps=160, batch=32, learning_rate=3e-3, validate_every=80, samples={"prefix": 0.2, "held_out": 0.25}
     )  # fmt: skip
     training, _ = train(settings, tmp_path)
     d = training.demonstrations

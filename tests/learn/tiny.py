@@ -24,6 +24,7 @@ from fabg.policy.task_texts import TASK_TEXTS
 ALONE = Team(0, 1, torch.device("cpu"))
 MODEL = {
     "width": 16, "heads": 2, "feedforward": 16, "layers": 1, "latent": 0, "dropout": 0.0, "query_steps": 2,
+    "reflex": 32,
 }  # fmt: skip
 SAMPLES = {"history_steps": 4, "chunk_steps": 6, "prefix_steps": 4, "held_out": 0.25}
 TASKS = ("affective", "tracking", "foveate", "gesture")
