@@ -15,6 +15,7 @@ from fabg.demo.analysis import EXPRESSIONS, age_at, answered_at, robot_share, st
 from fabg.demo.beside import ALARM, RAIL, Beside, tag
 from fabg.demo.comparison import TITLES
 from fabg.expression import INDEX
+from fabg.perception.hand_landmark import BONES
 from fabg.perception.pictures import fitted
 from fabg.recording import Recording, SeenFace, latest
 from fabg.robot.model import RobotModel
@@ -49,15 +50,6 @@ _CONTOURS: tuple[tuple[tuple[int, ...], bool], ...] = (
     (tuple(range(48, 60)), True),
     (tuple(range(60, 68)), True),
 )
-_BONES: tuple[tuple[int, ...], ...] = (
-    (0, 1, 2, 3, 4),
-    (0, 5, 6, 7, 8),
-    (5, 9, 13, 17, 0),
-    (9, 10, 11, 12),
-    (13, 14, 15, 16),
-    (17, 18, 19, 20),
-)
-"""Lines through MediaPipe's 21 joints of a hand."""
 _SPARK_S = 6.0
 
 
@@ -153,7 +145,7 @@ class Painter:
             self._face(panel, face, stamp_s, placed, attended=face is attended)
         for hand in r.hands.get(stamp_s, ()):
             points = placed(hand.points)
-            for line in _BONES:
+            for line in BONES:
                 polyline(panel, points[list(line)], PERSON)
             write(panel, (points[:, 0].min(), points[:, 1].max() + 6), hand.gesture, PERSON, 15, shadow=True)
         shares = None

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fabg.perception.hand_landmark import BONES
 from fabg.perception.pictures import fitted
 from fabg.perception.pose import Camera
 from fabg.perception.scene import Scene
@@ -52,16 +53,6 @@ CONTOURS: tuple[tuple[str, tuple[int, ...], bool], ...] = (
 )  # fmt: skip
 IRISES = ((468, 469), (473, 474))
 """Middle and one point of the rim of the right and of the left iris."""
-
-BONES: tuple[tuple[int, ...], ...] = (
-    (0, 1, 2, 3, 4),
-    (0, 5, 6, 7, 8),
-    (5, 9, 13, 17, 0),
-    (9, 10, 11, 12),
-    (13, 14, 15, 16),
-    (17, 18, 19, 20),
-)
-"""Lines through MediaPipe's 21 joints of a hand."""
 
 _AXES: tuple[Colour, ...] = ((255, 96, 88), (112, 214, 112), (96, 158, 255))  # x, y, z, as in RViz
 _AXIS_M, _RAY_M, _POINT_M = 0.045, 0.2, 0.2

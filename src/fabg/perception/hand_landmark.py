@@ -33,6 +33,15 @@ MIN_IMAGE_PX = 16
 WRIST, INDEX_MCP, MIDDLE_MCP, RING_MCP, PINKY_MCP = 0, 5, 9, 13, 17
 PALM = (0, 1, 5, 9, 13, 17)
 """Joints around the palm."""
+BONES: tuple[tuple[int, ...], ...] = (
+    (0, 1, 2, 3, 4),
+    (0, 5, 6, 7, 8),
+    (5, 9, 13, 17, 0),
+    (9, 10, 11, 12),
+    (13, 14, 15, 16),
+    (17, 18, 19, 20),
+)
+"""Lines through MediaPipe's 21 joints of a hand."""
 
 _DETECTOR_PX, _CROP_PX = 192, 224
 _SAME_PALM_OVERLAP = 0.3

@@ -98,8 +98,7 @@ class Adaptive:
         """Return the time for which a command sent at `now_s` is meant, s."""
         if self._now_s is None or now_s < self._now_s:
             return now_s + self._ahead_s
-        most_s = self.slew * (now_s - self._now_s)
-        return now_s + self._lead_s + min(max(self._ahead_s - self._lead_s, -most_s), most_s)
+        return now_s + slewed(self._lead_s, self._ahead_s, self.slew * (now_s - self._now_s))
 
 
 class AdaptiveEnsemble(Adaptive):
@@ -146,6 +145,11 @@ class AdaptiveEnsemble(Adaptive):
             self._last.pop()
         self._last.append(chunk)
         super().offer(merged(self._last, self.m), now_s)
+
+
+def slewed(value: float, wanted: float, most: float) -> float:
+    """Return `value` moved towards `wanted` by at most `most`."""
+    return value + min(max(wanted - value, -most), most)
 
 
 def merged(chunks: Sequence[Chunk], m: float = 0.3) -> Chunk:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabg import expression
-from fabg.policy.adaptive import merged
+from fabg.policy.adaptive import merged, slewed
 from fabg.policy.base import Chunk
 from fabg.robot.commands import Command
 
@@ -52,8 +52,7 @@ class PlanTime:
             wanted_s = self._measured[0]
         passed_s = 0.0 if self._last_s is None else max(now_s - self._last_s, 0.0)
         self._last_s = now_s
-        most_s = SLEW * passed_s
-        self.ahead_s += min(max(wanted_s - self.ahead_s, -most_s), most_s)
+        self.ahead_s = slewed(self.ahead_s, wanted_s, SLEW * passed_s)
         return now_s + self.ahead_s
 
 
