@@ -49,10 +49,10 @@ class Scales:
         """Measure them on the demonstrations that are trained on; what is masked does not count."""
         chosen = np.unique(d.look[~d.held_out])
         mean, spread = features.spread_of(d.rows[chosen[chosen >= 0]])
-        used = np.zeros(len(d.actions), bool)
-        for first, last in {*zip(d.first[~d.held_out], d.last[~d.held_out], strict=True)}:
-            used[first : last + 1] = True
-        actions = d.actions[used].astype(np.float64)
+        edges = np.zeros(len(d.actions) + 1, np.int64)  # samples that begin and end before each action
+        np.add.at(edges, d.first[~d.held_out], 1)
+        np.add.at(edges, d.last[~d.held_out] + 1, -1)
+        actions = d.actions[np.cumsum(edges[:-1]) > 0].astype(np.float64)
         action_spread = actions.std(axis=0)
         least = np.full(expression.SIZE, _LEAST_SHAPE)
         least[expression.N_SHAPES :] = _LEAST_RAD
